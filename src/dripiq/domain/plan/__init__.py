@@ -1,0 +1,1 @@
+"""The plan language: what a campaign does for one contact, as checked values."""
