@@ -1,0 +1,1 @@
+"""How dripiq talks to the providers that carry its messages, and what their answers mean."""
