@@ -1,0 +1,48 @@
+"""What does the engine itself have to remember, beside the thirteen campaign tables?"""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from dripiq.schema.base import SCHEMA, Base, Stamped, TenantKeyed
+from dripiq.schema.ids import new_id
+
+if TYPE_CHECKING:
+    from dripiq.schema.hosts import Tenant
+
+
+class TenantSettings(TenantKeyed, Base):
+    """A tenant's kill switch (`sending_paused_at`), and what becomes of messages that stay in doubt. No row: the defaults."""
+
+    __tablename__ = "tenant_settings"
+    __table_args__ = (
+        UniqueConstraint("tenant_id"),
+        CheckConstraint("in_doubt_policy IN ('assume_sent', 'resend')", name="in_doubt_policy"),
+    )
+
+    sending_paused_at: Mapped[datetime | None]
+    sending_paused_reason: Mapped[str | None]
+    in_doubt_policy: Mapped[str] = mapped_column(server_default="assume_sent")
+    in_doubt_after: Mapped[timedelta] = mapped_column(server_default=text("'24:00:00'::interval"))
+
+    tenant: Mapped["Tenant"] = relationship(back_populates="settings", viewonly=True)
+
+
+class WebhookQuarantine(Stamped, Base):
+    """What no tenant could be found for, or what spoke for somebody else: kept whole, and routed later.
+
+    The one table whose `tenant_id` may be null (it is what is missing), so its keys go without it.
+    """
+
+    __tablename__ = "webhook_quarantine"
+    __table_args__ = (UniqueConstraint("provider", "payload_hash"), Index(None, "tenant_id"))
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id, sort_order=-1)
+    tenant_id: Mapped[str | None] = mapped_column(ForeignKey(f"{SCHEMA}.tenants.id", ondelete="CASCADE"))
+    provider: Mapped[str]
+    received_at: Mapped[datetime]
+    reason: Mapped[str]
+    raw: Mapped[bytes]
+    payload_hash: Mapped[str]

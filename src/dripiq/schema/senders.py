@@ -1,0 +1,109 @@
+"""Who sends, and how fast may they?"""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Required, TypedDict
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from dripiq.domain.states import Channel, LimitScope, ValidationStatus
+from dripiq.schema.base import SCHEMA, Base, TenantKeyed, Word, lower_case, one_of
+
+if TYPE_CHECKING:
+    from dripiq.schema.campaigns import ContactCampaign
+    from dripiq.schema.hosts import Tenant, User
+    from dripiq.schema.messages import OutboundMessage
+
+
+class EmailSenderIdentity(TenantKeyed, Base):
+    """An address that a user sends from, once it is shown to be theirs."""
+
+    __tablename__ = "email_sender_identities"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "from_email", name="tenant_email_unique"),
+        Index(
+            "uq_email_sender_identities_default",
+            "tenant_id",
+            "user_id",
+            unique=True,
+            postgresql_where=text("is_default"),
+        ),
+        Index(None, "user_id"),
+        one_of("validation_status", ValidationStatus),
+        lower_case("from_email"),
+        lower_case("domain"),
+        lower_case("reply_to"),
+    )
+
+    user_id: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.users.id", ondelete="CASCADE"))
+    from_email: Mapped[str]
+    from_name: Mapped[str]
+    domain: Mapped[str]
+    reply_to: Mapped[str | None]
+    sendgrid_sender_id: Mapped[str | None]
+    validation_status: Mapped[ValidationStatus] = mapped_column(Word(ValidationStatus), server_default="pending")
+    last_validated_at: Mapped[datetime | None]
+    dedicated_ip_pool: Mapped[str | None]
+    is_default: Mapped[bool] = mapped_column(server_default=false())
+
+    tenant: Mapped["Tenant"] = relationship(back_populates="email_sender_identities", viewonly=True)
+    user: Mapped["User"] = relationship(back_populates="sender_identities", viewonly=True)
+    contact_campaigns: Mapped[list["ContactCampaign"]] = relationship(back_populates="sender_identity", viewonly=True)
+    outbound_messages: Mapped[list["OutboundMessage"]] = relationship(back_populates="sender_identity", viewonly=True)
+
+
+class NewEmailSenderIdentity(TypedDict, total=False):
+    """What creates an `EmailSenderIdentity`."""
+
+    id: str
+    user_id: Required[str]
+    from_email: Required[str]
+    from_name: Required[str]
+    domain: Required[str]
+    reply_to: str | None
+    sendgrid_sender_id: str | None
+    validation_status: ValidationStatus
+    last_validated_at: datetime | None
+    dedicated_ip_pool: str | None
+    is_default: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class SendRateLimit(TenantKeyed, Base):
+    """How much may leave, over any window. `scope_value` is a sender's id or a domain; null: each one of its kind."""
+
+    __tablename__ = "send_rate_limits"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "channel", "scope", "scope_value", postgresql_nulls_not_distinct=True),
+        one_of("channel", Channel),
+        one_of("scope", LimitScope),
+        CheckConstraint("scope <> 'domain' OR scope_value = lower(scope_value)", name="scope_value_lower"),
+    )
+
+    channel: Mapped[Channel] = mapped_column(Word(Channel))
+    scope: Mapped[LimitScope] = mapped_column(Word(LimitScope))
+    scope_value: Mapped[str | None]
+    max_per_minute: Mapped[int | None]
+    max_per_hour: Mapped[int | None]
+    max_per_day: Mapped[int | None]
+    ramp: Mapped[dict[str, Any] | None]
+    notes: Mapped[str | None]
+
+    tenant: Mapped["Tenant"] = relationship(back_populates="send_rate_limits", viewonly=True)
+
+
+class NewSendRateLimit(TypedDict, total=False):
+    """What creates a `SendRateLimit`."""
+
+    id: str
+    channel: Required[Channel]
+    scope: Required[LimitScope]
+    scope_value: str | None
+    max_per_minute: int | None
+    max_per_hour: int | None
+    max_per_day: int | None
+    ramp: dict[str, Any] | None
+    notes: str | None
+    created_at: datetime
+    updated_at: datetime
