@@ -1,0 +1,288 @@
+"""What does a campaign do when something happens to it?
+
+A protocol as a table (`TABLE`: status × input → rule) and a small driver. `step` answers one input, `advance` a batch of them in the order of their own
+times. Rules, from the plan language's reference:
+
+* A final state absorbs everything; a pause changes only whether sends are held.
+* An event belongs to the message of the present visit, or moves nothing; `unsubscribed`, `spamreport`, `bounced` and `replied` belong to the contact and
+  count whenever they come.
+* A window (`within`) is held against the event's own time; a timer that was due before the event goes first.
+* A timer is void once a qualifying event of the kind it waits for was taken. A visit none of whose ways on can happen any more completes the campaign:
+  a `CLOSE` action sees to that when the last window ends.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from dripiq.domain.events import AWAITED_BY_TIMER, IMPLIES, Trigger
+from dripiq.domain.moves import (
+    CLOSE,
+    IN_DOUBT,
+    PAUSED,
+    SEND,
+    Accepted,
+    ActionRef,
+    Cause,
+    Decision,
+    Happened,
+    Input,
+    Message,
+    OpenAction,
+    Pause,
+    Refused,
+    Resume,
+    Start,
+    State,
+    Stop,
+    TimerDue,
+    Verdict,
+)
+from dripiq.domain.plan.model import STOP, Node, NodeAction, Plan, Transition
+from dripiq.domain.states import CampaignStatus, Confidence
+from dripiq.domain.timing import next_allowed
+from dripiq.domain.visits import arm, closing_time, complete, enter, follow, moved
+
+CONTACT_WIDE: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT, Trigger.BOUNCED, Trigger.REPLIED})
+"""What an event says of the contact, whichever message it is of."""
+
+ALWAYS_STOP: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT})
+"""What no plan can carry on after: the contact has asked for silence."""
+
+_STRENGTH: Final = {Confidence.MACHINE: 0, Confidence.UNKNOWN: 1, Confidence.HUMAN: 2}
+
+
+def step(plan: Plan, state: State, event: Input, now: datetime) -> Decision:
+    """Answer one input.
+
+    Args:
+        plan: a verified plan.
+        state: where the campaign stands.
+        event: what happened; its `at` is its own time.
+        now: the engine's time (aware, UTC); new sends are scheduled from it.
+
+    Returns:
+        The decision; its `verdicts` hold one word on what was made of the input.
+    """
+    return TABLE[state.status, type(event)](plan, state, event, now)
+
+
+def advance(plan: Plan, state: State, events: Iterable[Input], recorded: Iterable[Happened], now: datetime) -> Decision:
+    """Answer a batch of inputs in the order of their own times.
+
+    Whenever a visit gains its message (on entry of a wait, on acceptance of a send), the events recorded of that message at or after the
+    entry are handed in again; none is taken twice as the same thing, so the batch ends.
+
+    Args:
+        recorded: the stored events of the campaign's present message, those of the batch included or not.
+    """
+    decision = Decision(state, state)
+    queue = sorted(events, key=lambda event: event.at, reverse=True)
+    stored = {event.ref: event for event in (*recorded, *queue) if isinstance(event, Happened)}
+    while queue:
+        event, here = queue.pop(), decision.after
+        answer = step(plan, here, event, now)
+        decision = decision.then(answer)
+        for move in answer.moves:
+            if move.event_ref in stored:
+                stored[move.event_ref] = replace(stored[move.event_ref], taken_as=move.trigger)
+        if answer.after.message is not None and (answer.after.message, answer.after.visit) != (
+            here.message,
+            here.visit,
+        ):
+            again = _to_hand_again(answer.after, stored.values())
+            queue = [e for e in queue if not (isinstance(e, Happened) and e.ref in again)]
+            queue = sorted((*queue, *again.values()), key=lambda e: e.at, reverse=True)
+    return decision
+
+
+def _to_hand_again(state: State, stored: Iterable[Happened]) -> dict[str, Happened]:
+    return {
+        event.ref: event
+        for event in stored
+        if state.message is not None
+        and event.message_id == state.message.id
+        and state.entered_at is not None
+        and event.at >= state.entered_at
+        and event.taken_as != event.trigger
+    }
+
+
+# ---- rules: (plan, state, input, now) -> decision
+
+
+def _ignore(_plan: Plan, state: State, _event: Input, _now: datetime) -> Decision:
+    return _nothing(state, Verdict.FINAL if state.status.is_final else Verdict.NOT_APPLICABLE)
+
+
+def _start(plan: Plan, state: State, event: Start, now: datetime) -> Decision:
+    active = replace(state, status=CampaignStatus.ACTIVE)
+    return enter(plan, active, plan.start_node_id, Cause("", "started"), event.at, now, origin=state, actor=event.actor)
+
+
+def _pause(_plan: Plan, state: State, event: Pause, _now: datetime) -> Decision:
+    held = tuple(replace(a, held=PAUSED) if a.ref.name == SEND and a.held is None else a for a in state.actions)
+    after = replace(state, status=CampaignStatus.PAUSED, actions=held)
+    return moved(state, after, "paused", event.at, actor=event.actor)
+
+
+def _release(plan: Plan, state: State, event: Resume, now: datetime) -> Decision:
+    """Resume a pause, or let sends that are held for their own reasons pass the gates again; what is in doubt stays."""
+    freed = tuple(
+        replace(a, held=None, run_at=next_allowed(plan, max(a.run_at, now))) if a.held not in (None, IN_DOUBT) else a
+        for a in state.actions
+    )
+    after = replace(state, status=CampaignStatus.ACTIVE, actions=freed)
+    if state.status is CampaignStatus.PAUSED:
+        return moved(state, after, "resumed", event.at, actor=event.actor)
+    return Decision(state, after, verdicts=(Verdict.RELEASED if after != state else Verdict.NOT_APPLICABLE,))
+
+
+def _stop(_plan: Plan, state: State, event: Stop, _now: datetime) -> Decision:
+    after = replace(state, status=CampaignStatus.STOPPED, actions=())
+    return moved(state, after, "stopped", event.at, reason=event.reason, actor=event.actor)
+
+
+def _accept(plan: Plan, state: State, event: Accepted, now: datetime) -> Decision:
+    if (event.node_id, event.visit) != (state.node_id, state.visit) or state.message is not None:
+        return _nothing(state, Verdict.OTHER_VISIT if state.message is None else Verdict.TAKEN_BEFORE)
+    node = plan.node(event.node_id)
+    sent = replace(state, message=Message(event.message_id, event.at), actions=())
+    done = frozenset({ActionRef(event.node_id, event.visit, SEND)})
+    if not node.transitions:
+        return complete(state, sent, "sent", event.at, done=done)
+    return Decision(state, arm(node, sent, event.at), done=done, verdicts=(Verdict.ARMED,))
+
+
+def _refuse(plan: Plan, state: State, event: Refused, now: datetime) -> Decision:
+    if (event.node_id, event.visit) != (state.node_id, state.visit) or state.message is not None:
+        return _nothing(state, Verdict.OTHER_VISIT)
+    way = plan.node(event.node_id).answer(Trigger.FAILED)
+    done = frozenset({ActionRef(event.node_id, event.visit, SEND)})
+    if way is not None:
+        return replace(follow(plan, state, way, Cause("", way.on), event.at, now), done=done)
+    after = replace(state, status=CampaignStatus.ERROR, actions=())
+    return moved(state, after, Trigger.FAILED, event.at, reason=event.code, done=done)
+
+
+def _fire(plan: Plan, state: State, event: TimerDue, now: datetime) -> Decision:
+    ref = ActionRef(event.node_id, event.visit, event.name)
+    if not any(action.ref == ref for action in state.actions):
+        return _nothing(state, Verdict.OTHER_VISIT)
+    done = frozenset({ref})
+    if event.name == CLOSE:
+        return complete(state, state, CLOSE, event.at, done=done)
+    way = plan.node(event.node_id).answer(Trigger(event.name))
+    if way is None:  # a plan changed in flight no longer has this timer
+        return Decision(state, _without(state, ref), done=done, verdicts=(Verdict.UNANSWERED,))
+    return replace(follow(plan, state, way, Cause("", event.name), event.at, now), done=done)
+
+
+def _take(plan: Plan, state: State, event: Happened, now: datetime) -> Decision:
+    if _taken_as(state, event) == event.trigger:
+        return _nothing(state, Verdict.TAKEN_BEFORE)
+    wide = event.trigger in CONTACT_WIDE
+    own = state.message is not None and state.message.id == event.message_id
+    verdict = Verdict.OTHER_MESSAGE
+    if state.node_id is not None and (own or wide):
+        if not wide and any(a.ref.name != SEND and a.run_at < event.at for a in state.actions):
+            return _nothing(state, Verdict.AFTER_TIMER)
+        node = plan.node(state.node_id)
+        way, verdict = _way_on(node, state, event)
+        if way is not None and (event.trigger not in ALWAYS_STOP or way.to == STOP):
+            return follow(plan, state, way, Cause(event.ref, way.on), event.at, now)
+        if own and verdict is Verdict.UNANSWERED:
+            voided = _void(node, state, event)
+            if voided is not None and not (wide and event.trigger in plan.stop_on):
+                return voided
+    if wide and (event.trigger in plan.stop_on or event.trigger in ALWAYS_STOP):
+        after = replace(state, status=CampaignStatus.STOPPED, actions=())
+        return moved(state, after, event.trigger, event.at, reason=event.trigger, event_ref=event.ref)
+    return _nothing(state, verdict)
+
+
+def _take_in_draft(plan: Plan, state: State, event: Happened, now: datetime) -> Decision:
+    """Before its start a campaign has no message: only what belongs to the contact counts."""
+    return _take(plan, state, event, now) if event.trigger in CONTACT_WIDE else _nothing(state, Verdict.NOT_APPLICABLE)
+
+
+Rule = Callable[[Plan, State, Any, datetime], Decision]
+_S = CampaignStatus
+_RULES: Final[Mapping[type, tuple[Rule, ...]]] = {
+    #         draft           active    paused    completed  stopped  error
+    Start:    (_start,         _ignore,  _ignore,  _ignore,   _ignore, _ignore),
+    Pause:    (_ignore,        _pause,   _ignore,  _ignore,   _ignore, _ignore),
+    Resume:   (_ignore,        _release, _release, _ignore,   _ignore, _ignore),
+    Stop:     (_stop,          _stop,    _stop,    _ignore,   _ignore, _ignore),
+    Accepted: (_ignore,        _accept,  _accept,  _ignore,   _ignore, _ignore),
+    Refused:  (_ignore,        _refuse,  _refuse,  _ignore,   _ignore, _ignore),
+    TimerDue: (_ignore,        _fire,    _fire,    _ignore,   _ignore, _ignore),
+    Happened: (_take_in_draft, _take,    _take,    _ignore,   _ignore, _ignore),
+}  # fmt: skip
+TABLE: Final[Mapping[tuple[CampaignStatus, type], Rule]] = {
+    (status, kind): rule
+    for kind, rules in _RULES.items()
+    for status, rule in zip((_S.DRAFT, _S.ACTIVE, _S.PAUSED, _S.COMPLETED, _S.STOPPED, _S.ERROR), rules, strict=True)
+}
+"""The whole protocol: what answers each input in each status."""
+
+
+# ---- parts of rules
+
+
+def _way_on(node: Node, state: State, event: Happened) -> tuple[Transition | None, Verdict]:
+    """The transition that the event takes, itself or by what it implies; else why none."""
+    verdict = Verdict.UNANSWERED
+    for trigger in (event.trigger, IMPLIES.get(event.trigger)):
+        way = node.answer(trigger) if trigger is not None else None
+        if way is None or trigger is None:
+            continue
+        if (taken := _taken_as(state, event)) is not None and IMPLIES.get(trigger) != taken:
+            verdict = Verdict.TAKEN_BEFORE
+        elif _STRENGTH[event.confidence] < _STRENGTH[way.min_confidence]:
+            verdict = Verdict.WEAK_EVIDENCE
+        elif way.within is not None and event.at > _window_start(node, state, event) + way.within:
+            verdict = Verdict.OUT_OF_WINDOW
+        else:
+            return way, Verdict.MOVED
+    return None, verdict
+
+
+def _taken_as(state: State, event: Happened) -> str | None:
+    """As what the event has moved the campaign already; what was taken as the thing it implies may still be taken as itself."""
+    if event.taken_as is None and state.cause is not None and state.cause.ref == event.ref:
+        return state.cause.trigger
+    return event.taken_as
+
+
+def _window_start(node: Node, state: State, event: Happened) -> datetime:
+    start = state.entered_at if node.action is NodeAction.WAIT or state.message is None else state.message.accepted_at
+    return start or event.at
+
+
+def _void(node: Node, state: State, event: Happened) -> Decision | None:
+    """Take away the timers that waited for this event; None where there were none."""
+    if _taken_as(state, event) is not None:
+        return None
+    met = {event.trigger, IMPLIES.get(event.trigger)}
+    void = {t.on for t in node.timers if AWAITED_BY_TIMER[t.on] in met}
+    actions = tuple(a for a in state.actions if a.ref.name not in void)
+    if actions == state.actions:
+        return None
+    after = replace(state, actions=actions)
+    if any(a.ref.name != CLOSE for a in actions):
+        return Decision(state, after, verdicts=(Verdict.VOIDED_TIMER,))
+    closes_at = closing_time(node, _window_start(node, state, event))
+    if closes_at is None or closes_at <= event.at:
+        return complete(state, after, event.trigger, event.at, event_ref=event.ref)
+    close = OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at)
+    return Decision(state, replace(after, actions=(close,)), verdicts=(Verdict.VOIDED_TIMER,))
+
+
+def _nothing(state: State, verdict: Verdict) -> Decision:
+    return Decision(state, state, verdicts=(verdict,))
+
+
+def _without(state: State, ref: ActionRef) -> State:
+    return replace(state, actions=tuple(action for action in state.actions if action.ref != ref))

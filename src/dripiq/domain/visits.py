@@ -1,0 +1,108 @@
+"""What is a visit: how does a campaign enter a node, what does it arm there, and how does it end?
+
+The parts that the rules of the machine are made of. Pure, like them.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from dripiq.domain.moves import CLOSE, PAUSED, SEND, ActionRef, Cause, Decision, Move, OpenAction, State, Verdict
+from dripiq.domain.plan.model import STOP, Node, NodeAction, Plan, Transition
+from dripiq.domain.states import CampaignStatus
+from dripiq.domain.timing import next_allowed
+
+OPEN_END: Final = timedelta(days=30)
+"""How long an event without `within` can still move a visit that has no timer."""
+
+
+def closing_time(node: Node, start: datetime) -> datetime | None:
+    """When the last event of a visit without timers can still move it; None where no event can."""
+    ends = [start + (way.within or OPEN_END) for way in node.transitions if not way.on.is_timer]
+    return max(ends, default=None)
+
+
+def arm(node: Node, state: State, start: datetime) -> State:
+    """Start the visit's timers, or the closing of its windows where it has none."""
+    timers = [
+        OpenAction(ActionRef(node.id, state.visit, t.on), start + t.after) for t in node.timers if t.after is not None
+    ]
+    if not timers and (closes_at := closing_time(node, start)) is not None:
+        timers = [OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at)]
+    return replace(state, actions=tuple(timers))
+
+
+def follow(plan: Plan, state: State, way: Transition, cause: Cause, at: datetime, now: datetime) -> Decision:
+    """Take a way on: to its node, or to the end."""
+    if way.to == STOP:
+        return complete(state, state, cause.trigger, at, event_ref=cause.ref or None)
+    return enter(plan, state, way.to, cause, at, now, origin=state)
+
+
+def enter(
+    plan: Plan,
+    state: State,
+    node_id: str,
+    cause: Cause,
+    at: datetime,
+    now: datetime,
+    *,
+    origin: State,
+    actor: str | None = None,
+) -> Decision:
+    """Begin a visit: a send is scheduled from `now`, a wait's timers from `at`."""
+    count = state.visits.get(node_id, 0) + 1
+    if plan.max_visits is not None and count > plan.max_visits:
+        return complete(origin, state, cause.trigger, at, reason="max_visits", event_ref=cause.ref or None)
+    entered = max(at, state.entered_at or at)
+    node = plan.node(node_id)
+    after = replace(
+        state,
+        node_id=node_id,
+        visit=state.visit + 1,
+        visits={**state.visits, node_id: count},
+        entered_at=entered,
+        actions=(),
+        cause=cause,
+    )
+    if node.action is NodeAction.SEND:
+        send = OpenAction(
+            ActionRef(node_id, after.visit, SEND),
+            next_allowed(plan, now + node.delay),
+            PAUSED if state.status is CampaignStatus.PAUSED else None,
+        )
+        after = replace(after, message=None, actions=(send,))
+    else:
+        after = arm(node, after, entered)
+        if not after.actions:
+            return complete(origin, after, cause.trigger, at, event_ref=cause.ref or None)
+    return moved(origin, after, cause.trigger, at, event_ref=cause.ref or None, actor=actor)
+
+
+def complete(
+    before: State, state: State, trigger: str, at: datetime, *, done: frozenset[ActionRef] = frozenset(),
+    reason: str | None = None, event_ref: str | None = None,
+) -> Decision:  # fmt: skip
+    """End the campaign as its plan meant."""
+    after = replace(state, status=CampaignStatus.COMPLETED, actions=())
+    return moved(before, after, trigger, at, done=done, reason=reason, event_ref=event_ref)
+
+
+def moved(
+    before: State, after: State, trigger: str, at: datetime, *, done: frozenset[ActionRef] = frozenset(),
+    reason: str | None = None, event_ref: str | None = None, actor: str | None = None,
+) -> Decision:  # fmt: skip
+    """The decision that a transition is recorded and `after` holds."""
+    move = Move(
+        before.seq + 1,
+        before.node_id,
+        after.node_id,
+        before.status,
+        after.status,
+        str(trigger),
+        at,
+        reason,
+        event_ref,
+        actor,
+    )
+    return Decision(before, replace(after, seq=move.seq), (move,), done, (Verdict.MOVED,))
