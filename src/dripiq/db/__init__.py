@@ -1,0 +1,1 @@
+"""The database under the tables: sessions, migrations, and a server of dripiq's own."""
