@@ -1,0 +1,240 @@
+"""Is the database at the revision that this code needs, and how does it get there?
+
+One migrator at a time: the second waits, with no transaction open, by polling an advisory lock (a blocking lock would deadlock with CREATE INDEX
+CONCURRENTLY). What can go wrong on the way is told as a `DatabaseError` with a sentence that says what to do.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from psycopg import errors as pg
+from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy.exc import DBAPIError
+
+from dripiq.db.partitions import ensure_partitions
+from dripiq.db.session import connect, make_engine
+from dripiq.domain.errors import DatabaseError, InputError
+from dripiq.schema import SCHEMA, Base, MessageEvent
+
+OLDEST_SERVER = 15
+MONTHS_AHEAD = 3
+MIGRATOR_LOCK = 0x64726970_6971  # "dripiq"; advisory locks are per database
+LOCK_POLL_SECONDS = 0.25
+LOCK_PATIENCE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class MigrationStatus:
+    """Where a database stands.
+
+    `current` is None before the first migration; `pending` lists the revisions still to run, the next first; `known` is False when the
+    database is newer than this code; `tables` are those of dripiq's tables that exist (the host's included), sorted.
+    """
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+    known: bool
+    server_version: str
+    tables: tuple[str, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the code and the database fit."""
+        return self.current == self.head
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring a database up to a revision, and make the partitions of the coming months; at the revision already, it changes nothing.
+
+    Args:
+        url: a direct URL, not a transaction pooler's.
+        revision: `head`, or the id of a revision (`0025`).
+
+    Raises:
+        DatabaseError: unreachable, too old, newer than the code, no host that can be adopted, a lock that could not be had in time.
+        InputError: `unknown_revision`.
+    """
+    with _migrating(url) as connection:
+        with _told_clearly():
+            command.upgrade(_config(connection, going_up=True), revision)
+        connection.rollback()
+        if inspect(connection).has_table(MessageEvent.__tablename__, schema=SCHEMA):
+            now = connection.execute(select(func.now())).scalar_one()
+            connection.rollback()
+            with _told_clearly():
+                ensure_partitions(connection, months_ahead=MONTHS_AHEAD, now=now)
+
+
+def downgrade(url: str, revision: str, *, discard: bool = False) -> None:
+    """Take a database back to a revision, all of it or nothing.
+
+    Args:
+        url: a direct URL, not a transaction pooler's.
+        revision: the id of a revision (`0024`, the host baseline), or `base`.
+        discard: drop the tables' rows with them.
+
+    Raises:
+        DatabaseError: `rows_would_be_lost` with their counts, when tables hold rows and `discard` is not given; else as for `upgrade`.
+        InputError: `unknown_revision`.
+    """
+    with _migrating(url) as connection, _told_clearly():
+        command.downgrade(_config(connection, going_up=False, discard=discard), revision)
+
+
+def status(url: str) -> MigrationStatus:
+    """Look where a database stands; nothing is changed.
+
+    Raises:
+        DatabaseError: `database_unreachable`.
+    """
+    with _engine(url) as engine, connect(engine) as connection:
+        current, scripts = _current(connection), _scripts()
+        head = _head(scripts)
+        known = current is None or current in _revisions(scripts)
+        pending = tuple(step.revision for step in scripts.iterate_revisions("head", current or "base")) if known else ()
+        existing = set(inspect(connection).get_table_names(schema=SCHEMA))
+        return MigrationStatus(
+            current=current,
+            head=head,
+            pending=pending[::-1],
+            known=known,
+            server_version=connection.exec_driver_sql("SHOW server_version").scalar_one(),
+            tables=tuple(sorted(table.name for table in Base.metadata.tables.values() if table.name in existing)),
+        )
+
+
+def check_current(connection: Connection) -> None:
+    """See that this code can work on this database.
+
+    Raises:
+        DatabaseError: `database_too_old` (server), `database_newer` (than the code), `database_behind`; each says what to do.
+    """
+    _check_server(connection)
+    current, scripts = _current(connection), _scripts()
+    _check_known(current, scripts)
+    head = _head(scripts)
+    if current != head:
+        standing = f"at revision {current}" if current else "empty"
+        raise DatabaseError(
+            f"The database is {standing}, and this version of dripiq needs revision {head}: run `dripiq db upgrade`.",
+            code="database_behind",
+            facts={"current": current, "head": head},
+        )
+
+
+def _check_server(connection: Connection) -> None:
+    number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if number < OLDEST_SERVER * 10_000:
+        raise DatabaseError(
+            f"The server is PostgreSQL {number // 10_000}; dripiq needs {OLDEST_SERVER} or newer. Upgrade it, or use another.",
+            code="database_too_old",
+            facts={"server_version": number // 10_000, "needed": OLDEST_SERVER},
+        )
+
+
+def _check_known(current: str | None, scripts: ScriptDirectory) -> None:
+    if current is not None and current not in _revisions(scripts):
+        raise DatabaseError(
+            f"The database is at revision {current}, which this version of dripiq does not know: it is newer than the code. Upgrade dripiq.",
+            code="database_newer",
+            facts={"current": current, "head": _head(scripts)},
+        )
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
+    engine = make_engine(url, pool_size=2)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _migrating(url: str) -> Iterator[Connection]:
+    """A connection for the one migrator, on a server and at a revision that this code knows; no transaction is open on it."""
+    with _engine(url) as engine, connect(engine) as lock_connection:
+        _check_server(lock_connection)
+        lock_connection.rollback()
+        with (
+            _only_migrator(lock_connection.execution_options(isolation_level="AUTOCOMMIT")),
+            connect(engine) as connection,
+        ):
+            _check_known(_current(connection), _scripts())
+            connection.rollback()
+            yield connection
+
+
+@contextmanager
+def _only_migrator(connection: Connection) -> Iterator[None]:
+    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while not connection.execute(select(func.pg_try_advisory_lock(MIGRATOR_LOCK))).scalar_one():
+        if time.monotonic() > deadline:
+            raise DatabaseError(
+                f"Another migration has been running for {LOCK_PATIENCE_SECONDS} seconds. Nothing was changed; run this again when it has ended.",
+                code="migration_running",
+            )
+        time.sleep(LOCK_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        connection.execute(select(func.pg_advisory_unlock(MIGRATOR_LOCK)))
+
+
+@contextmanager
+def _told_clearly() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        raise InputError(f"There is no such revision to go to: {error}", code="unknown_revision") from error
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        if isinstance(error.orig, pg.LockNotAvailable):
+            raise DatabaseError(
+                f"A table is in use, and waiting for it would hold up the application: {reason}. This step changed nothing; run it again later.",
+                code="lock_timeout",
+            ) from error
+        if isinstance(error.orig, pg.InsufficientPrivilege):
+            raise DatabaseError(
+                f"The database's user may not migrate it: {reason}. This step changed nothing; run it as the owner of {SCHEMA}.",
+                code="not_the_owner",
+            ) from error
+        raise
+
+
+def _config(connection: Connection, *, going_up: bool, discard: bool = False) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "dripiq:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(connection=connection, going_up=going_up, discard=discard)
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", "dripiq:migrations")
+    config.set_main_option("path_separator", "os")
+    return ScriptDirectory.from_config(config)
+
+
+def _revisions(scripts: ScriptDirectory) -> set[str]:
+    return {script.revision for script in scripts.walk_revisions()}
+
+
+def _head(scripts: ScriptDirectory) -> str:
+    head = scripts.get_current_head()
+    assert head is not None
+    return head
+
+
+def _current(connection: Connection) -> str | None:
+    options = {"version_table": "dripiq_alembic_version", "version_table_schema": SCHEMA}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()

@@ -1,0 +1,100 @@
+"""Which months of `message_events` have a partition of their own?
+
+Months are made ahead, so that events are written straight into them; what falls outside (1970, 2100, a month not made yet) is stored in the
+default partition, and moves out when its month is made. A partition is made beside its parent and then attached: `PARTITION OF` would lock
+the parent against readers. Only moving rows out of the default partition, and the look that ATTACH takes at what remains there, holds up
+others: whoever touches the default partition waits for that, and nobody else does.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, text
+
+from dripiq.schema import MessageEvent
+
+LOCK_TIMEOUT = "2s"
+"""How long to wait for the parent's or the default partition's lock: nothing queues behind us for longer than this."""
+
+_PARENT = MessageEvent.__table__.fullname  # type: ignore[attr-defined]
+_DEFAULT = f"{_PARENT}_default"
+
+READ_PARTITIONS = text("""
+    SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid WHERE inhparent = CAST(:parent AS regclass)
+""")
+
+SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :timeout, true)")
+
+
+def ensure_partitions(connection: Connection, *, months_ahead: int, now: datetime) -> list[str]:
+    """Make the partitions of the current month and of the months after it; those that exist stay as they are.
+
+    Each month is made in a transaction of its own, or all of them in the caller's when one is open.
+
+    Args:
+        connection: as the owner of the tables.
+        months_ahead: how many months after the current one.
+        now: the engine's clock, with its zone; months are UTC months.
+
+    Returns:
+        The names of the partitions made (`message_events_y2026m11`), in the order of their months.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: a lock could not be had in `LOCK_TIMEOUT`; that month was not made, a later call makes it.
+    """
+    joined = connection.in_transaction()
+    this_month = _month_of(now)
+    made: list[str] = []
+    for ahead in range(months_ahead + 1):
+        start, end = _plus(this_month, ahead), _plus(this_month, ahead + 1)
+        with connection.begin_nested() if joined else connection.begin():
+            if _make_partition(connection, start, end):
+                made.append(_name(start))
+    return made
+
+
+def _make_partition(connection: Connection, start: datetime, end: datetime) -> bool:
+    name = _name(start)
+    if name in _partitions(connection):
+        return False
+    usual_timeout = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
+    connection.execute(SET_LOCK_TIMEOUT, {"timeout": LOCK_TIMEOUT})
+    # One maker at a time; readers and writers are not held up by this mode.
+    connection.exec_driver_sql(f"LOCK TABLE ONLY {_PARENT} IN SHARE UPDATE EXCLUSIVE MODE")
+    missing = name not in _partitions(connection)
+    if missing:
+        for statement in _statements(name, start.isoformat(), end.isoformat()):
+            connection.exec_driver_sql(statement)
+    connection.execute(SET_LOCK_TIMEOUT, {"timeout": usual_timeout})
+    return missing
+
+
+def _statements(name: str, start: str, end: str) -> list[str]:
+    partition = f"{MessageEvent.metadata.schema}.{name}"
+    bounds = f"{name}_bounds"
+    inside = f"event_at >= '{start}' AND event_at < '{end}'"
+    return [
+        f"CREATE TABLE {partition} (LIKE {_PARENT} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)",
+        # With this proof, ATTACH does not read the new partition to check its rows.
+        f"ALTER TABLE {partition} ADD CONSTRAINT {bounds} CHECK ({inside})",
+        f"LOCK TABLE {_DEFAULT} IN ACCESS EXCLUSIVE MODE",
+        f"WITH moved AS (DELETE FROM {_DEFAULT} WHERE {inside} RETURNING *) INSERT INTO {partition} SELECT * FROM moved",  # noqa: S608
+        f"ALTER TABLE {_PARENT} ATTACH PARTITION {partition} FOR VALUES FROM ('{start}') TO ('{end}')",
+        f"ALTER TABLE {partition} DROP CONSTRAINT {bounds}",
+    ]
+
+
+def _partitions(connection: Connection) -> set[str]:
+    return set(connection.execute(READ_PARTITIONS, {"parent": _PARENT}).scalars())
+
+
+def _month_of(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _plus(month: datetime, months: int) -> datetime:
+    years, index = divmod(month.month - 1 + months, 12)
+    return month.replace(year=month.year + years, month=index + 1)
+
+
+def _name(month: datetime) -> str:
+    return f"{MessageEvent.__tablename__}_y{month:%Y}m{month:%m}"

@@ -1,0 +1,98 @@
+"""How does the program talk to PostgreSQL?
+
+One synchronous psycopg 3 engine per process. Times come back in UTC. Work for one tenant runs in a transaction that says for whom
+(`dripiq.tenant_id`), so that the database itself can keep tenants apart.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import Connection as PsycopgConnection
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from dripiq.domain.errors import ConfigurationError, DatabaseError
+
+CONNECT_TIMEOUT_SECONDS = 10
+
+SET_TENANT = text("SELECT set_config('dripiq.tenant_id', :tenant_id, true)")
+
+
+def make_engine(url: str, *, pool_size: int = 5, prepared: bool = True) -> Engine:
+    """Make the engine for a database; nothing is connected yet.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`, with or without `+psycopg`.
+        pool_size: the most connections that this process holds; who finds none free waits.
+        prepared: False behind a transaction pooler, where a prepared statement would outlive the server it was made on.
+
+    Raises:
+        ConfigurationError: `database_url` when the text is no URL of a PostgreSQL database.
+    """
+    engine = create_engine(
+        _psycopg_url(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={
+            "application_name": "dripiq",
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "prepare_threshold": 5 if prepared else None,
+        },
+    )
+    event.listen(engine, "connect", _speak_utc)
+    return engine
+
+
+def connect(engine: Engine) -> Connection:
+    """Take a connection.
+
+    Raises:
+        DatabaseError: `database_unreachable`, saying where nothing answered and why, without the password.
+    """
+    try:
+        return engine.connect()
+    except OperationalError as error:
+        url = engine.url
+        reason = str(error.orig).strip().splitlines()[-1] if str(error.orig).strip() else "no answer"
+        if url.password:
+            reason = reason.replace(str(url.password), "***")
+        raise DatabaseError(
+            f"The database {url.database!r} at {url.host or 'the local socket'}:{url.port or 5432} cannot be reached: {reason}. "
+            "See that PostgreSQL runs there and that DRIPIQ_DATABASE_URL is right.",
+            code="database_unreachable",
+            facts={"host": url.host, "port": url.port, "database": url.database},
+        ) from None
+
+
+@contextmanager
+def tenant_transaction(engine: Engine, tenant_id: str) -> Iterator[Connection]:
+    """A transaction on behalf of one tenant: committed at the end, rolled back when an exception leaves it.
+
+    Raises:
+        DatabaseError: `database_unreachable` when no connection can be had.
+    """
+    with connect(engine) as connection, connection.begin():
+        connection.execute(SET_TENANT, {"tenant_id": tenant_id})
+        yield connection
+
+
+def _psycopg_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        # The text is not repeated: it may hold a password.
+        raise ConfigurationError(
+            "The database URL is not of the form postgresql://user:password@host:port/database. Correct DRIPIQ_DATABASE_URL.",
+            code="database_url",
+        ) from None
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _speak_utc(connection: PsycopgConnection[Any], _record: object) -> None:
+    # Not by the start-up parameter `options`, which transaction poolers refuse; a committed SET they follow.
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.commit()

@@ -1,0 +1,50 @@
+"""How does Alembic run a revision here?
+
+`dripiq.db.migrate` hands in the connection, which holds no open transaction. Going up, each revision is a transaction of its own; going back,
+all of them are one, so that a refusal changes nothing. A table lock that cannot be had in time gives up, for a queued one would hold up the
+whole application behind it.
+"""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from dripiq.migrations.adoption import check_host
+from dripiq.schema import SCHEMA, Base
+
+LOCK_TIMEOUT = "5s"
+
+
+def is_declared(name: str | None, kind: str, parent_names: object) -> bool:
+    """Whether `alembic check` compares this: not our bookkeeping, and not the partitions, which come and go by the month."""
+    if kind == "schema":
+        return name == SCHEMA
+    if kind == "table":
+        return name in {table.name for table in Base.metadata.tables.values()}
+    return True
+
+
+def run_migrations(connection: Connection) -> None:
+    """Run what the command asks for."""
+    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    # A host may limit its role's statements to seconds; building an index takes what it takes.
+    connection.exec_driver_sql("SET statement_timeout = 0")
+    connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        include_schemas=True,
+        include_name=is_declared,
+        version_table="dripiq_alembic_version",
+        version_table_schema=SCHEMA,
+        transaction_per_migration=context.config.attributes.get("going_up", True),
+        compare_server_default=True,
+    )
+    if not context.get_context().get_current_heads():
+        check_host(connection)
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    connection.commit()
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run_migrations(context.config.attributes["connection"])

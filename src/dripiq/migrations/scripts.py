@@ -1,0 +1,45 @@
+"""What do revisions share? Reading their SQL, and the rule that going back never loses rows in silence."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from alembic import context, op
+
+from dripiq.domain.errors import DatabaseError
+
+
+def statements_of(revision_file: str) -> list[str]:
+    """The SQL statements beside a revision (`0025_x.py` has `0025_x.sql`), in their order, without comments."""
+    lines = Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8").splitlines()
+    script = "\n".join(line for line in lines if not line.startswith("--"))
+    return [statement.strip() for statement in f"{script}\n".split(";\n") if statement.strip()]
+
+
+def run(statements: Iterable[str]) -> None:
+    """Execute statements in the migration's transaction."""
+    for statement in statements:
+        op.execute(statement)
+
+
+def drop_tables(tables: Sequence[str]) -> None:
+    """Drop tables of `dripiq_app`, the last first, unless that would lose rows that the caller has not agreed to lose.
+
+    Raises:
+        DatabaseError: `rows_would_be_lost`, with the rows of each table that has some; nothing was changed.
+    """
+    connection = op.get_bind()
+    connection.exec_driver_sql(
+        f"LOCK TABLE {', '.join(f'dripiq_app.{table}' for table in tables)} IN ACCESS EXCLUSIVE MODE"
+    )
+    count_rows = "SELECT count(*) FROM dripiq_app.{}"
+    counts = {table: connection.exec_driver_sql(count_rows.format(table)).scalar_one() for table in tables}
+    filled = {table: count for table, count in counts.items() if count}
+    if filled and not context.config.attributes.get("discard", False):
+        listed = ", ".join(f"{table} {count:,}" for table, count in filled.items())
+        raise DatabaseError(
+            f"Going back would lose rows ({listed}). Nothing was changed. Copy them first, or repeat with --discard to drop them.",
+            code="rows_would_be_lost",
+            facts={"rows": filled},
+        )
+    for table in reversed(tables):
+        op.execute(f"DROP TABLE dripiq_app.{table}")
