@@ -1,0 +1,165 @@
+"""Is this a JSON document that is safe to look into?
+
+Everything about the text and none of the meaning: encoding, size, nesting, duplicate keys, numbers and texts that PostgreSQL's `jsonb` could
+not hold (NUL, lone surrogates). What passes is a mapping of plain JSON values of bounded size; nothing in here recurses over the input.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final, NoReturn
+
+from dripiq.domain.plan.faults import FaultCode, Findings, quoted
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 16
+MAX_NUMBER: Final = 2**53
+"""Whole numbers beyond this are not the same in every JSON reader (RFC 8259, section 6)."""
+
+Steps = tuple[object, ...]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class _Object(dict[str, object]):
+    """A JSON object as read, and the keys it had twice."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(key for key, _ in pairs) if len(self) < len(pairs) else {}
+        self.duplicates = [key for key, count in counts.items() if count > 1]
+
+
+def load_document(
+    source: str | bytes | Mapping[str, object], findings: Findings, max_bytes: int
+) -> Mapping[str, object] | None:
+    """The document in `source`, or None where `findings` say why there is none.
+
+    Args:
+        source: JSON text, UTF-8 bytes, or a document read elsewhere (its duplicate keys are lost then).
+        max_bytes: the longest text taken; for a document, the sum of its texts.
+    """
+    document = source if isinstance(source, Mapping) else _read_json(source, findings, max_bytes)
+    if document is None:
+        return None
+    if not isinstance(document, Mapping):
+        findings.add("$", FaultCode.UNREADABLE, f"A plan is a JSON object, not {type_name(document)}.")
+        return None
+    return document if _is_sound(document, findings, max_bytes) else None
+
+
+def _read_json(source: str | bytes, findings: Findings, max_bytes: int) -> object:
+    if len(source) > max_bytes:
+        findings.add("$", FaultCode.TOO_LARGE, f"The plan is longer than {max_bytes} bytes: shorten it.")
+        return None
+    try:
+        text = source.removeprefix("\ufeff") if isinstance(source, str) else source.decode("utf-8-sig")
+        return json.loads(text, object_pairs_hook=_Object, parse_int=_whole, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        message = f"The plan is not UTF-8 (byte {error.start}): save it as UTF-8."
+    except json.JSONDecodeError as error:
+        message = f"The plan is not JSON (line {error.lineno}, column {error.colno}: {error.msg})."
+    except RecursionError:
+        message = "The plan is not JSON that can be read: it is nested too deeply."
+    except ValueError as error:
+        message = f"The plan is not JSON that can be read: {error}."
+    findings.add("$", FaultCode.UNREADABLE, message)
+    return None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError(f"the number {digits[:20]}… is too large")
+    return int(digits)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _is_sound(document: Mapping[str, object], findings: Findings, max_bytes: int) -> bool:
+    """Whether every value is one that JSON and `jsonb` have; a walk with a stack of its own."""
+    before = len(findings.faults)
+    size = 0
+    stack: list[tuple[object, Steps]] = [(document, ())]
+    while stack:
+        value, path = stack.pop()
+        size += len(value) + 2 if isinstance(value, str) else 1
+        if size > max_bytes:
+            findings.add("$", FaultCode.TOO_LARGE, f"The plan is longer than {max_bytes} bytes: shorten it.")
+            return False
+        if isinstance(value, (Mapping, list, tuple)) and len(path) >= MAX_DEPTH:
+            findings.add(
+                json_path(path),
+                FaultCode.TOO_DEEP,
+                f"The plan is nested more than {MAX_DEPTH} levels deep: flatten it.",
+            )
+        elif isinstance(value, Mapping):
+            for key in getattr(value, "duplicates", ()):
+                findings.add(
+                    json_path((*path, key)),
+                    FaultCode.DUPLICATE_KEY,
+                    f"The key {quoted(key)} stands here twice: keep one.",
+                )
+            for key in value:
+                size += len(key) + 3 if isinstance(key, str) else 1
+                _check_scalar(key if isinstance(key, str) else object(), (*path, key), findings)
+            stack.extend((value[key], (*path, key)) for key in reversed(value))
+        elif isinstance(value, (list, tuple)):
+            stack.extend((value[index], (*path, index)) for index in range(len(value) - 1, -1, -1))
+        else:
+            _check_scalar(value, path, findings)
+    return len(findings.faults) == before
+
+
+def _check_scalar(value: object, path: Steps, findings: Findings) -> None:
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            findings.add(
+                json_path(path),
+                FaultCode.INVALID_TEXT,
+                "The text holds half of a surrogate pair: write the whole character.",
+            )
+        elif "\0" in value:
+            findings.add(
+                json_path(path),
+                FaultCode.INVALID_TEXT,
+                "The text holds a NUL character, which PostgreSQL cannot store: remove it.",
+            )
+    elif (isinstance(value, int) and abs(value) > MAX_NUMBER) or (
+        isinstance(value, float) and not abs(value) <= MAX_NUMBER
+    ):
+        findings.add(
+            json_path(path), FaultCode.OUT_OF_RANGE, f"The number is beyond {MAX_NUMBER}: write a smaller one."
+        )
+    elif value is not None and not isinstance(value, (int, float)):
+        findings.add(
+            json_path(path),
+            FaultCode.WRONG_TYPE,
+            f"{type(value).__name__} is not a JSON value: use text, numbers, lists and objects.",
+        )
+
+
+def json_path(path: Steps) -> str:
+    """RFC 9535 notation: `$.nodes[2].to`; keys that are no plain names in brackets."""
+    return "$" + "".join(_segment(step) for step in path)
+
+
+def _segment(step: object) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    name = str(step)
+    return f".{name}" if len(name) <= 64 and _NAME.fullmatch(name) else f"[{quoted(name)}]"
+
+
+def type_name(value: object) -> str:
+    """What JSON calls a value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    return "an object" if isinstance(value, Mapping) else "a list"

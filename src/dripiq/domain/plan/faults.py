@@ -1,0 +1,114 @@
+"""What can be wrong with a plan, and where?
+
+One `Fault` per finding: a JSON path (RFC 9535 notation), a stable code, and a sentence that says what to do. Findings are collected, not
+raised one by one, so that a plan's author sees all of them at once.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Final
+
+from dripiq.domain.errors import PlanError
+
+MAX_FAULTS: Final = 500
+"""Findings kept; a document with more is no plan, and its report should stay readable."""
+
+
+class FaultCode(StrEnum):
+    """Every code a fault can carry."""
+
+    # The document
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    DUPLICATE_KEY = "duplicate_key"
+    INVALID_TEXT = "invalid_text"
+    # The shape
+    WRONG_TYPE = "wrong_type"
+    MISSING_KEY = "missing_key"
+    UNKNOWN_KEY = "unknown_key"
+    UNSUPPORTED_KEY = "unsupported_key"
+    MISPLACED_KEY = "misplaced_key"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    UNKNOWN_WORD = "unknown_word"
+    INVALID_ID = "invalid_id"
+    DUPLICATE_ID = "duplicate_id"
+    INVALID_DURATION = "invalid_duration"
+    INVALID_TIME = "invalid_time"
+    OUT_OF_RANGE = "out_of_range"
+    TOO_MANY = "too_many"
+    # The meaning
+    DANGLING_TARGET = "dangling_target"
+    UNREACHABLE_NODE = "unreachable_node"
+    MISSING_CONTENT = "missing_content"
+    AMBIGUOUS_TRANSITION = "ambiguous_transition"
+    WINDOW_OUTLIVES_TIMER = "window_outlives_timer"
+    ENDLESS_LOOP = "endless_loop"
+    ENDLESS_WAIT = "endless_wait"
+    NEVER_OPEN = "never_open"
+    UNKNOWN_TIMEZONE = "unknown_timezone"
+    TEMPLATE_SYNTAX = "template_syntax"
+    TEMPLATE_ROOT = "template_root"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One finding: where (`$.nodes[2].transitions[0].to`), which kind, and what to do."""
+
+    path: str
+    code: FaultCode
+    message: str
+
+
+class UnreadablePlan(PlanError):  # noqa: N818  (says what the plan is, as its parent says what it has)
+    """The source is no JSON object within the bounds, so nothing can be said about the plan in it."""
+
+    code = "plan_unreadable"
+    exit_code = 2
+    http_status = 400
+
+
+@dataclass(slots=True)
+class Findings:
+    """Collects faults, at most `MAX_FAULTS` and one that tells how many more there were."""
+
+    faults: list[Fault] = field(default_factory=list)
+    more: int = 0
+
+    def add(self, path: str, code: FaultCode, message: str) -> None:
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(Fault(path, code, message))
+        else:
+            self.more += 1
+
+    def all(self) -> list[Fault]:
+        """What was found, in the order of finding."""
+        if not self.more:
+            return self.faults
+        return [*self.faults, Fault("$", FaultCode.TOO_MANY, f"There are {self.more} more faults: mend these first.")]
+
+
+def plan_error(faults: Sequence[Fault]) -> PlanError:
+    """The error that carries `faults` (one at least) as its facts."""
+    unreadable = any(fault.code is FaultCode.UNREADABLE for fault in faults)
+    first = faults[0]
+    count = "one fault" if len(faults) == 1 else f"{len(faults)} faults; the first"
+    return (UnreadablePlan if unreadable else PlanError)(
+        f"The plan has {count}: {first.path}: {first.message}", facts={"faults": [asdict(fault) for fault in faults]}
+    )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """` (did you mean "…"?)` with the nearest known word, or nothing where none is near."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = get_close_matches(word[:64].lower(), by_lower, n=1, cutoff=0.65)
+    return f' (did you mean "{by_lower[near[0]]}"?)' if near else ""
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: JSON-like and short."""
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = "".join(letter if letter.isprintable() else "�" for letter in text[:80])
+    return text if len(text) < 80 else f"{text[:60]}…"

@@ -1,0 +1,150 @@
+"""What may a template do?
+
+The Liquid environment of `render`: tags and filters that a message needs, each bounded, and nothing that reads files, other templates or the
+clock. Filters check the size of what they would make *before* they make it where it could explode (`replace`, `join`, ranges).
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+from liquid import Environment
+from liquid.context import RenderContext
+from liquid.exceptions import FilterArgumentError, UndefinedError
+from liquid.template import BoundTemplate
+from liquid.undefined import FalsyStrictUndefined, is_undefined
+
+ROOTS: Final = ("contact", "lead", "sender", "tenant", "unsubscribe_url")
+"""What a template can speak of; all but the last are records with fields."""
+
+MAX_OUTPUT: Final = 1_000_000
+"""Bytes that one rendering may produce."""
+
+MAX_ITERATIONS: Final = 10_000
+"""Rounds of all loops of one rendering, nested ones multiplied; also the longest range."""
+
+_MAX_NUMBER: Final = 10**15
+
+_PSEUDO_TAGS: Final = frozenset(
+    {"content", "output", "illegal"}
+)  # the library's own entries for text, outputs and unknown tags
+_TAGS: Final = frozenset(
+    {"if", "unless", "case", "for", "break", "continue", "assign", "capture", "comment", "echo", "#"}
+)
+_FILTERS: Final = frozenset(
+    [
+        "abs",
+        "append",
+        "at_least",
+        "at_most",
+        "capitalize",
+        "ceil",
+        "date",
+        "default",
+        "divided_by",
+        "downcase",
+        "escape",
+        "escape_once",
+        "first",
+        "floor",
+        "join",
+        "last",
+        "lstrip",
+        "minus",
+        "modulo",
+        "newline_to_br",
+        "plus",
+        "prepend",
+        "remove",
+        "remove_first",
+        "remove_last",
+        "replace",
+        "replace_first",
+        "replace_last",
+        "round",
+        "rstrip",
+        "size",
+        "slice",
+        "split",
+        "squish",
+        "strip",
+        "strip_newlines",
+        "times",
+        "truncate",
+        "truncatewords",
+        "upcase",
+        "url_decode",
+        "url_encode",
+    ]
+)
+
+_ABSENT: Final = object()
+_CLOCK: Final = ("now", "today")
+_Filter = Callable[..., Any]
+
+
+class _Context(RenderContext):
+    """The library's context, in which null and empty text are missing and a missing value knows its whole name."""
+
+    def get(self, path: list[object], *, token: object, default: object = None) -> object:
+        value = super().get(path, token=None, default=_ABSENT)
+        if value is _ABSENT or path[0] in _CLOCK or ((value is None or value == "") and path[0] in ROOTS):
+            name = ".".join(str(segment) for segment in path)
+            return self.env.undefined(name, hint=name, token=None)
+        return value
+
+
+class _Template(BoundTemplate):
+    context_class = _Context
+
+
+class _Sandbox(Environment):
+    template_class = _Template
+    loop_iteration_limit = MAX_ITERATIONS
+    output_stream_limit = MAX_OUTPUT
+    local_namespace_limit = MAX_OUTPUT
+
+    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
+        super().setup_tags_and_filters(extra=extra)
+        self.tags = {name: tag for name, tag in self.tags.items() if name in _TAGS | _PSEUDO_TAGS}
+        self.filters = {name: _bounded(name, self.filters[name]) for name in sorted(_FILTERS)}
+
+
+def _bounded(name: str, apply: _Filter) -> _Filter:
+    @wraps(apply)  # carries over the marks by which the library passes its environment
+    def bounded(value: object, *arguments: object, **options: object) -> object:
+        if any(isinstance(given, range) and len(given) > MAX_ITERATIONS for given in (value, *arguments)):
+            raise FilterArgumentError(f"the range is longer than {MAX_ITERATIONS}", token=None)
+        if name == "date":
+            _refuse_clock(value)
+        elif _size_of(name, value, arguments) > MAX_OUTPUT:
+            raise FilterArgumentError(f"{name} would make more than {MAX_OUTPUT} characters", token=None)
+        result = apply(value, *arguments, **options)
+        if isinstance(result, (str, list)) and len(result) > MAX_OUTPUT:
+            raise FilterArgumentError(f"{name} makes more than {MAX_OUTPUT} characters", token=None)
+        if isinstance(result, (int, float)) and not abs(result) <= _MAX_NUMBER:
+            raise FilterArgumentError(f"{name} makes a number beyond {_MAX_NUMBER}", token=None)
+        return result
+
+    return bounded
+
+
+def _refuse_clock(value: object) -> None:
+    """The library's `date` reads the clock for "now"; what a message says must follow from its contact alone."""
+    if is_undefined(value):
+        raise UndefinedError(str(value.msg), token=None)  # type: ignore[attr-defined]
+    if value in _CLOCK:
+        raise FilterArgumentError(f"{value!r} is not available: a template has no clock", token=None)
+
+
+def _size_of(name: str, value: object, arguments: tuple[object, ...]) -> int:
+    """How long the two filters that multiply would make their result, at most."""
+    if name == "replace" and len(arguments) == 2:
+        return str(value).count(str(arguments[0])) * len(str(arguments[1]))
+    if name == "join" and arguments and isinstance(value, (list, tuple, range)):
+        return len(value) * len(str(arguments[0]))
+    return 0
+
+
+SANDBOX: Final = _Sandbox(undefined=FalsyStrictUndefined)
+"""The one environment; immutable after import, and safe to share between threads."""
