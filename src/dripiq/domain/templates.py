@@ -1,6 +1,6 @@
 """How is a template read, and what can be told of it without a contact?
 
-Two forms with one meaning: `_Plain`, literal text and plain outputs, split here and joined, which is most templates and some twenty times as fast;
+Two forms with one meaning: `_Plain`, literal text and plain outputs, split here and joined, which is most templates and some ten times as fast;
 and `_Full`, anything more, parsed by python-liquid. What would make the library's lexer slow is refused before it sees it.
 """
 

@@ -18,6 +18,7 @@ MAX_NUMBER: Final = 2**53
 """Whole numbers beyond this are not the same in every JSON reader (RFC 8259, section 6)."""
 
 Steps = tuple[object, ...]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -88,33 +89,32 @@ def _is_sound(document: Mapping[str, object], findings: Findings, max_bytes: int
         if size > max_bytes:
             findings.add("$", FaultCode.TOO_LARGE, f"The plan is longer than {max_bytes} bytes: shorten it.")
             return False
-        if isinstance(value, (Mapping, list, tuple)) and len(path) >= MAX_DEPTH:
-            findings.add(
-                json_path(path),
-                FaultCode.TOO_DEEP,
-                f"The plan is nested more than {MAX_DEPTH} levels deep: flatten it.",
-            )
-        elif isinstance(value, Mapping):
-            for key in getattr(value, "duplicates", ()):
-                findings.add(
-                    json_path((*path, key)),
-                    FaultCode.DUPLICATE_KEY,
-                    f"The key {quoted(key)} stands here twice: keep one.",
-                )
-            for key in value:
-                size += len(key) + 3 if isinstance(key, str) else 1
-                _check_scalar(key if isinstance(key, str) else object(), (*path, key), findings)
-            stack.extend((value[key], (*path, key)) for key in reversed(value))
+        if isinstance(value, str) or not isinstance(value, (dict, list, tuple, Mapping)):
+            _check_scalar(value, path, findings)
+        elif len(path) >= MAX_DEPTH:
+            message = f"The plan is nested more than {MAX_DEPTH} levels deep: flatten it."
+            findings.add(json_path(path), FaultCode.TOO_DEEP, message)
         elif isinstance(value, (list, tuple)):
             stack.extend((value[index], (*path, index)) for index in range(len(value) - 1, -1, -1))
         else:
-            _check_scalar(value, path, findings)
+            size += _check_keys(value, path, findings)
+            stack.extend((value[key], (*path, key)) for key in reversed([*value]))
     return len(findings.faults) == before
+
+
+def _check_keys(value: Mapping[object, object], path: Steps, findings: Findings) -> int:
+    """How long the keys are together."""
+    for key in getattr(value, "duplicates", ()):
+        message = f"The key {quoted(key)} stands here twice: keep one."
+        findings.add(json_path((*path, key)), FaultCode.DUPLICATE_KEY, message)
+    for key in value:
+        _check_scalar(key if isinstance(key, str) else object(), (*path, key), findings)
+    return sum(len(key) + 3 for key in value if isinstance(key, str))
 
 
 def _check_scalar(value: object, path: Steps, findings: Findings) -> None:
     if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        if not value.isascii() and _SURROGATE.search(value):
             findings.add(
                 json_path(path),
                 FaultCode.INVALID_TEXT,

@@ -82,8 +82,12 @@ class Fields:
         return number
 
     def word(self, key: str, words: type[_Word], *, required: bool = False) -> _Word | None:
-        text = self.text(key, required=required, hint=f" ({' or '.join(words)})" if len(words) < 4 else "")
-        return None if text is None else self.as_word(key, text, words, [*words])
+        text = self.text(key)
+        if text is not None:
+            return self.as_word(key, text, words, list(words))
+        if required and key not in self.value:
+            self.has(key, required=True, hint=f" ({' or '.join(words)})" if len(words) < 4 else "")
+        return None
 
     def as_word(self, key: object, text: object, words: type[_Word], allowed: Collection[_Word]) -> _Word | None:
         if isinstance(text, str) and text in allowed:

@@ -209,11 +209,9 @@ def _transition(fields: Fields, timers: Mapping[Trigger, timedelta], node: Field
         fields.misplaced("within", f'"{trigger}" is a timer. Write "after".')
         fields.misplaced("minConfidence", f'"{trigger}" is a timer. Put it on the event that the timer waits for.')
         after = after if after is not None else timers[trigger]
-    elif trigger is not None:
-        fields.misplaced(
-            "after",
-            f'"{trigger}" is an event. Write "within", or a timer{did_you_mean(f"no_{trigger}", DEFAULT_TIMERS)}.',
-        )
+    elif trigger is not None and after is not None:
+        near = did_you_mean(f"no_{trigger}", DEFAULT_TIMERS)
+        fields.misplaced("after", f'"{trigger}" is an event. Write "within", or a timer{near}.')
     node.failed |= fields.failed
     if fields.failed or trigger is None or target is None:
         return None
