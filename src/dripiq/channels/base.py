@@ -76,7 +76,7 @@ class Sender(Protocol):
     Attributes:
         provider: the name stored with each message ("smtp", "folder", …).
         channel: what it carries.
-        capacity: how many hand-overs can run at once; the engine commits no more than that to sending at a time.
+        capacity: how many hand-overs can run at once; the engine never has more than that committed to sending.
         timeout: the longest that one `send` call can take; a hand-over starts only if its lease outlives it.
     """
 

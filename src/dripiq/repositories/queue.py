@@ -75,7 +75,9 @@ LOCK_LEASED = text(
 )
 """After this, a stop or pause of these campaigns waits for the transaction's end, and one that came first is seen."""
 
-FIND_EXPIRED_TENANTS = text("SELECT DISTINCT tenant_id FROM dripiq_app.scheduled_actions WHERE status = 'queued' AND lease_until < :now")
+FIND_EXPIRED_TENANTS = text(
+    "SELECT DISTINCT tenant_id FROM dripiq_app.scheduled_actions WHERE status = 'queued' AND lease_until < :now"
+)
 
 EXPIRE_LEASES = text(
     """
@@ -100,17 +102,6 @@ EXPIRE_LEASES = text(
     """
 )
 """What nobody holds any more goes back; what may have been handed over waits for evidence."""
-
-PRUNE_FINISHED = text(
-    """
-    DELETE FROM dripiq_app.scheduled_actions
-    WHERE tenant_id = :tenant_id AND id IN (
-        SELECT id FROM dripiq_app.scheduled_actions
-        WHERE tenant_id = :tenant_id AND status IN ('completed', 'canceled') AND updated_at < :before
-        LIMIT :limit
-    )
-    """
-)
 
 RELEASE_HELD = text(
     """
@@ -177,12 +168,17 @@ def find_next_due(connection: Connection) -> datetime | None:
     return found
 
 
-def claim_due(connection: Connection, tenant_id: str, *, now: datetime, until: datetime, expires: float, limit: int) -> Lease:
+def claim_due(
+    connection: Connection, tenant_id: str, *, now: datetime, until: datetime, expires: float, limit: int
+) -> Lease:
     """Lease at most `limit` due actions of a tenant until `until`; actions that others are claiming are passed over."""
     token = new_id()
-    rows = connection.execute(CLAIM_DUE, {"tenant_id": tenant_id, "token": token, "lease_until": until, "now": now, "limit": limit})
+    rows = connection.execute(
+        CLAIM_DUE, {"tenant_id": tenant_id, "token": token, "lease_until": until, "now": now, "limit": limit}
+    )
     actions = tuple(
-        ClaimedAction(r.id, r.contact_campaign_id, r.node_id, r.visit, ActionType(r.action_type), r.run_at, r.timer) for r in rows
+        ClaimedAction(r.id, r.contact_campaign_id, r.node_id, r.visit, ActionType(r.action_type), r.run_at, r.timer)
+        for r in rows
     )
     return Lease(tenant_id, token, until, expires, actions)
 
@@ -210,7 +206,8 @@ def put_back(connection: Connection, lease: Lease, changes: Sequence[PutBack], n
 def lock_leased(connection: Connection, lease: Lease, action_ids: Iterable[str], lasting_to: datetime) -> set[str]:
     """Lock the actions that the lease still holds, and will hold at `lasting_to`."""
     rows = connection.execute(
-        LOCK_LEASED, {"tenant_id": lease.tenant_id, "ids": list(action_ids), "token": lease.token, "lasting_to": lasting_to}
+        LOCK_LEASED,
+        {"tenant_id": lease.tenant_id, "ids": list(action_ids), "token": lease.token, "lasting_to": lasting_to},
     )
     return set(rows.scalars())
 
@@ -223,11 +220,6 @@ def find_expired_tenants(connection: Connection, now: datetime) -> list[str]:
 def expire_leases(connection: Connection, tenant_id: str, now: datetime, limit: int) -> int:
     """Take back a tenant's leases that have run out; how many."""
     return len(connection.execute(EXPIRE_LEASES, {"tenant_id": tenant_id, "now": now, "limit": limit}).all())
-
-
-def prune_finished(connection: Connection, tenant_id: str, before: datetime, limit: int) -> int:
-    """Delete a tenant's finished actions that were last touched before `before`; how many."""
-    return connection.execute(PRUNE_FINISHED, {"tenant_id": tenant_id, "before": before, "limit": limit}).rowcount
 
 
 def release_held(connection: Connection, tenant_id: str, reason: str, now: datetime) -> int:

@@ -1,0 +1,225 @@
+"""Which of the claimed sends may leave, and as what text?
+
+One transaction for the batch: the gates are passed or the send is held, put off, dropped or its campaign stopped, each with its reason; what may leave
+is rendered and stored as `queued`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dripiq.channels.base import OutgoingMessage
+from dripiq.domain.addresses import domain_of
+from dripiq.domain.errors import DripiqError
+from dripiq.domain.gates import Closed, Effect, SendFacts, first_closed
+from dripiq.domain.ids import send_key
+from dripiq.domain.moves import IN_DOUBT, Stop
+from dripiq.domain.plan.model import Node
+from dripiq.domain.render import render
+from dripiq.domain.states import ActionStatus, CampaignStatus, Channel, ValidationResult, ValidationStatus
+from dripiq.engine.plan_cache import plans_of
+from dripiq.engine.react import react
+from dripiq.repositories.outbox import (
+    Draft,
+    insert_prepared,
+    read_senders,
+    read_sends,
+    read_suppressed,
+    read_tenant,
+    read_validated,
+)
+from dripiq.repositories.queue import ClaimedAction, Lease, PutBack, put_back
+from dripiq.schema.ids import new_ids
+
+Unsubscribe = Callable[[str, str], str]
+"""Makes the unsubscribe link of (tenant_id, address)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """One message that may leave, and the action and campaign it belongs to."""
+
+    action_id: str
+    campaign_id: str
+    node_id: str
+    visit: int
+    message: OutgoingMessage
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What one batch knows beside its rows."""
+
+    tenant: dict[str, Any]
+    paused: bool
+    senders: Mapping[str, Any]
+    default_sender: Any
+    suppressed: Mapping[tuple[str, str], str]
+    validated: Mapping[str, str]
+
+
+def prepare(
+    connection: Connection,
+    lease: Lease,
+    actions: Sequence[ClaimedAction],
+    providers: Mapping[Channel, str],
+    now: datetime,
+    unsubscribe: Unsubscribe | None,
+) -> dict[Channel, list[Ready]]:
+    """Judge claimed sends and store those that may leave; the others go back or end here, with a reason.
+
+    Args:
+        providers: the name of the provider that carries each channel; a send over another channel is held as `no_channel`.
+    """
+    rows = read_sends(connection, lease.tenant_id, lease.token, [action.id for action in actions])
+    unserved = [PutBack(row.action_id, ActionStatus.HELD, "no_channel") for row in rows if row.channel not in providers]
+    put_back(connection, lease, unserved, now)
+    ready = {}
+    for channel, provider in providers.items():
+        if ours := [row for row in rows if row.channel == channel]:
+            ready[channel] = _prepare_channel(connection, lease, ours, channel, provider, now, unsubscribe)
+    return ready
+
+
+def _prepare_channel(
+    connection: Connection,
+    lease: Lease,
+    rows: Sequence[Any],
+    channel: Channel,
+    provider: str,
+    now: datetime,
+    unsubscribe: Unsubscribe | None,
+) -> list[Ready]:
+    plans = plans_of(connection, lease.tenant_id, ((row.campaign_id, row.plan_hash) for row in rows))
+    nodes = [plans[row.plan_hash].nodes.get(row.node_id) for row in rows]
+    facts = _read_facts(connection, lease.tenant_id, channel, rows, nodes, now)
+    stops: dict[str, list[Stop]] = {}
+    back: list[PutBack] = []
+    drafts: list[tuple[Any, Draft, OutgoingMessage]] = []
+    for row, node, message_id in zip(rows, nodes, new_ids(len(rows)), strict=True):
+        sender = _sender_of(row, node, facts)
+        closed = first_closed(_send_facts(row, node, sender, facts), plans[row.plan_hash], now)
+        if closed is None and node is not None:
+            try:
+                drafts.append((row, *_draft(lease.tenant_id, row, node, sender, facts, message_id, unsubscribe)))
+            except DripiqError as error:
+                back.append(PutBack(row.action_id, ActionStatus.HELD, error.error_code, last_error=error.message))
+        elif closed is not None and closed.effect is Effect.STOP:
+            stops[row.campaign_id] = [Stop(now, closed.code)]
+        elif closed is not None:
+            back.append(_put_back(row.action_id, closed))
+    if stops:
+        react(connection, lease.tenant_id, stops, now)
+    stored = insert_prepared(connection, lease.tenant_id, channel, provider, [draft for _, draft, _ in drafts], now)
+    back += [
+        PutBack(r.action_id, ActionStatus.HELD, IN_DOUBT) for r, draft, _ in drafts if draft.dedupe_key not in stored
+    ]
+    put_back(connection, lease, back, now)
+    return [
+        _ready(row, message, stored[draft.dedupe_key]) for row, draft, message in drafts if draft.dedupe_key in stored
+    ]
+
+
+def _read_facts(
+    connection: Connection,
+    tenant_id: str,
+    channel: Channel,
+    rows: Sequence[Any],
+    nodes: Sequence[Node | None],
+    now: datetime,
+) -> _Facts:
+    tenant, paused = read_tenant(connection, tenant_id)
+    addresses = sorted({row.address for row in rows if row.address})
+    named = {row.sender_identity_id for row in rows} | {node.sender_identity_id for node in nodes if node is not None}
+    senders = {row.id: row for row in read_senders(connection, tenant_id, [name for name in named if name is not None])}
+    return _Facts(
+        tenant=tenant,
+        paused=paused,
+        senders=senders,
+        default_sender=next((sender for sender in senders.values() if sender.is_default), None),
+        suppressed=read_suppressed(
+            connection, tenant_id, channel, [*addresses, *{domain_of(a) for a in addresses}], now
+        ),
+        validated=read_validated(connection, tenant_id, addresses) if channel is Channel.EMAIL else {},
+    )
+
+
+def _sender_of(row: Any, node: Node | None, facts: _Facts) -> Any:
+    """The node's sender, else the campaign's, else the tenant's default."""
+    name = (node.sender_identity_id if node is not None else None) or row.sender_identity_id
+    return facts.senders.get(name) if name is not None else facts.default_sender
+
+
+def _send_facts(row: Any, node: Node | None, sender: Any, facts: _Facts) -> SendFacts:
+    validation = facts.validated.get(row.address)
+    return SendFacts(
+        tenant_paused=facts.paused,
+        status=CampaignStatus(row.status),
+        is_current=bool(row.is_current) and node is not None,
+        address=row.address,
+        suppressed_address=facts.suppressed.get(("address", row.address)),
+        suppressed_domain=facts.suppressed.get(("domain", domain_of(row.address or ""))),
+        validation=ValidationResult(validation) if validation is not None else None,
+        sender=ValidationStatus(sender.validation_status) if sender is not None else None,
+    )
+
+
+def _draft(
+    tenant_id: str, row: Any, node: Node, sender: Any, facts: _Facts, message_id: str, unsubscribe: Unsubscribe | None
+) -> tuple[Draft, OutgoingMessage]:
+    """Render one message. Raises DripiqError where a value is missing or the template cannot be rendered."""
+    link = unsubscribe(tenant_id, row.address) if unsubscribe is not None else None
+    context = {
+        "contact": row.contact,
+        "lead": row.lead,
+        "tenant": facts.tenant,
+        "sender": {"email": sender.from_email, "name": sender.from_name},
+        "unsubscribe_url": link,
+    }
+    subject = render(node.subject, context) if node.subject is not None else None
+    message = OutgoingMessage(
+        id=message_id,
+        tenant_id=tenant_id,
+        channel=Channel(row.channel),
+        to_address=row.address,
+        to_name=row.contact.get("name"),
+        from_address=sender.from_email,
+        from_name=sender.from_name,
+        reply_to=sender.reply_to,
+        subject=" ".join(subject.split()) if subject is not None else None,
+        body=render(node.body or "", context),
+        message_id=f"{message_id}@{domain_of(sender.from_email)}",
+        unsubscribe_url=link,
+    )
+    draft = Draft(
+        id=message_id,
+        campaign_id=row.campaign_id,
+        contact_id=row.contact_id,
+        node_id=row.node_id,
+        visit=row.visit,
+        sender_id=sender.id,
+        to_address=row.address,
+        subject=message.subject,
+        body=node.body or "",
+        rendered_body=message.body,
+        smtp_id=message.message_id,
+        scheduled_at=row.run_at,
+        dedupe_key=send_key(row.campaign_id, row.contact_id, row.node_id, row.visit, row.channel),
+    )
+    return draft, message
+
+
+def _put_back(action_id: str, closed: Closed) -> PutBack:
+    status = {Effect.HOLD: ActionStatus.HELD, Effect.PUT_OFF: ActionStatus.PENDING, Effect.DROP: ActionStatus.CANCELED}
+    return PutBack(action_id, status[closed.effect], closed.code, closed.until)
+
+
+def _ready(row: Any, message: OutgoingMessage, stored: tuple[str, str]) -> Ready:
+    """The message under the id of its row, which may be that of an earlier attempt."""
+    message_id, smtp_id = stored
+    return Ready(
+        row.action_id, row.campaign_id, row.node_id, row.visit, replace(message, id=message_id, message_id=smtp_id)
+    )

@@ -1,0 +1,93 @@
+"""How does a contact come into a campaign?
+
+Joins the caller's transaction: the campaign, its plan's version, its first transition and its first action are there when the caller commits, or not at
+all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dripiq.domain.errors import PlanError
+from dripiq.domain.moves import Start
+from dripiq.domain.plan.model import Plan
+from dripiq.domain.plan.verify import check_plan
+from dripiq.domain.states import Channel, PlanOrigin
+from dripiq.engine.react import react
+from dripiq.repositories.enrollment import insert_drafts, insert_versions, read_enrollable
+
+BATCH = 1_000
+"""Contacts in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What became of each contact.
+
+    Attributes:
+        enrolled: the campaign's id, by contact id.
+        already_enrolled: contacts whose campaign on this channel is not in a final state.
+        unknown: ids that are no contacts of this tenant.
+    """
+
+    enrolled: dict[str, str]
+    already_enrolled: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def enroll(
+    connection: Connection,
+    tenant_id: str,
+    plan: dict[str, Any],
+    contact_ids: Sequence[str],
+    *,
+    now: datetime,
+    sender_identity_id: str | None = None,
+    generated_by: PlanOrigin = PlanOrigin.MANUAL,
+    created_by: str | None = None,
+) -> Enrolment:
+    """Give contacts a campaign of their own that follows `plan`, and start it.
+
+    Args:
+        connection: in the caller's transaction; nothing is committed here.
+        plan: the plan's JSON document.
+        contact_ids: any number; a repeated id counts once.
+        now: the engine's time (aware, UTC).
+        sender_identity_id: the tenant's sender; None for its default one.
+        created_by: the id of the user who does this.
+
+    Raises:
+        PlanError: the plan has faults, or sends over more than one channel; nothing is written.
+    """
+    checked = check_plan(plan)
+    channel = channel_of(checked)
+    stored = (plan, checked.version, checked.plan_hash)
+    wanted = list(dict.fromkeys(contact_ids))
+    enrolled: dict[str, str] = {}
+    for start in range(0, len(wanted), BATCH):
+        batch = wanted[start : start + BATCH]
+        fresh = insert_drafts(connection, tenant_id, channel, batch, stored, sender_identity_id, now)
+        if fresh:
+            insert_versions(connection, tenant_id, list(fresh.values()), stored, generated_by, created_by, now)
+            react(connection, tenant_id, {campaign_id: [Start(now, created_by)] for campaign_id in fresh.values()}, now)
+            enrolled |= fresh
+    others = [contact_id for contact_id in wanted if contact_id not in enrolled]
+    known = read_enrollable(connection, tenant_id, others) if others else set()
+    return Enrolment(enrolled, tuple(c for c in others if c in known), tuple(c for c in others if c not in known))
+
+
+def channel_of(plan: Plan) -> Channel:
+    """The one channel of a plan's nodes: a campaign is a contact's on one channel.
+
+    Raises:
+        PlanError: `mixed_channels`.
+    """
+    channels = {node.channel for node in plan.nodes.values()}
+    if len(channels) > 1:
+        raise PlanError(
+            "All nodes of a plan use one channel; split the plan in one per channel.", code="mixed_channels"
+        )
+    return channels.pop()

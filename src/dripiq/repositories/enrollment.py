@@ -1,0 +1,135 @@
+"""How do hundreds of contacts get a campaign in one statement, and who has one already?"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, text
+
+from dripiq.domain.states import Channel, PlanOrigin
+from dripiq.schema.ids import new_ids
+
+INSERT_DRAFTS = text(
+    """
+    INSERT INTO dripiq_app.contact_campaigns (
+        tenant_id, id, lead_id, contact_id, channel, status, plan_json, plan_version, plan_hash, sender_identity_id, created_at, updated_at
+    )
+    SELECT :tenant_id, wanted.id, lead.id, contact.id, :channel, 'draft', CAST(:plan AS jsonb), :plan_version, :plan_hash, sender.id, :now, :now
+    FROM unnest(CAST(:ids AS text[]), CAST(:contact_ids AS text[])) AS wanted (id, contact_id)
+    JOIN dripiq_app.lead_point_of_contacts AS contact ON contact.id = wanted.contact_id
+    JOIN dripiq_app.leads AS lead ON lead.id = contact.lead_id AND lead.tenant_id = :tenant_id
+    LEFT JOIN dripiq_app.email_sender_identities AS sender ON sender.tenant_id = :tenant_id AND sender.id = :sender_identity_id
+    ON CONFLICT (tenant_id, contact_id, channel) DO UPDATE
+    SET status = 'draft', lead_id = excluded.lead_id, plan_json = excluded.plan_json, plan_version = excluded.plan_version,
+        plan_hash = excluded.plan_hash, sender_identity_id = excluded.sender_identity_id, current_node_id = NULL, visits = '{}',
+        node_entered_at = NULL, started_at = NULL, completed_at = NULL, last_error = NULL, updated_at = excluded.updated_at
+    WHERE contact_campaigns.status IN ('completed', 'stopped', 'error')
+    RETURNING id, contact_id
+    """
+)
+"""A contact of another tenant joins nothing. A campaign in a final state starts anew (its visits and transitions go on counting); an open one is left alone."""
+
+READ_ENROLLABLE = text(
+    """
+    SELECT contact.id FROM dripiq_app.lead_point_of_contacts AS contact
+    JOIN dripiq_app.leads AS lead ON lead.id = contact.lead_id AND lead.tenant_id = :tenant_id
+    WHERE contact.id = ANY (CAST(:contact_ids AS text[]))
+    """
+)
+
+INSERT_VERSIONS = text(
+    """
+    INSERT INTO dripiq_app.campaign_plan_versions (
+        tenant_id, id, contact_campaign_id, version, plan_json, plan_hash, generated_by, created_by, created_at, updated_at
+    )
+    SELECT :tenant_id, enrolled.id, enrolled.campaign_id, (
+            SELECT count(*) + 1 FROM dripiq_app.campaign_plan_versions AS earlier
+            WHERE earlier.tenant_id = :tenant_id AND earlier.contact_campaign_id = enrolled.campaign_id
+        )::text, CAST(:plan AS jsonb), :plan_hash, :generated_by, :created_by, :now, :now
+    FROM unnest(CAST(:ids AS text[]), CAST(:campaign_ids AS text[])) AS enrolled (id, campaign_id)
+    """
+)
+
+READ_CONTACTS = text(
+    """
+    SELECT contact.id FROM dripiq_app.lead_point_of_contacts AS contact
+    JOIN dripiq_app.leads AS lead ON lead.id = contact.lead_id AND lead.tenant_id = :tenant_id
+    WHERE contact.id > :after
+    ORDER BY contact.id
+    LIMIT :limit
+    """
+)
+
+
+def insert_drafts(
+    connection: Connection,
+    tenant_id: str,
+    channel: Channel,
+    contact_ids: Sequence[str],
+    plan: tuple[dict[str, Any], str, str],
+    sender_identity_id: str | None,
+    now: datetime,
+) -> dict[str, str]:
+    """Give contacts a campaign as a draft, anew where theirs is final.
+
+    Args:
+        plan: the document, the language's version, and the hash.
+
+    Returns:
+        The campaign of each contact that got one, by contact id.
+    """
+    document, version, plan_hash = plan
+    rows = connection.execute(
+        INSERT_DRAFTS,
+        {
+            "tenant_id": tenant_id,
+            "channel": channel,
+            "plan": orjson.dumps(document).decode(),
+            "plan_version": version,
+            "plan_hash": plan_hash,
+            "sender_identity_id": sender_identity_id,
+            "ids": new_ids(len(contact_ids)),
+            "contact_ids": list(contact_ids),
+            "now": now,
+        },
+    )
+    return {row.contact_id: row.id for row in rows}
+
+
+def read_enrollable(connection: Connection, tenant_id: str, contact_ids: Sequence[str]) -> set[str]:
+    """Which of these contacts exist and belong to the tenant."""
+    return set(
+        connection.execute(READ_ENROLLABLE, {"tenant_id": tenant_id, "contact_ids": list(contact_ids)}).scalars()
+    )
+
+
+def insert_versions(
+    connection: Connection,
+    tenant_id: str,
+    campaign_ids: Sequence[str],
+    plan: tuple[dict[str, Any], str, str],
+    generated_by: PlanOrigin,
+    created_by: str | None,
+    now: datetime,
+) -> None:
+    """Record the plan that these campaigns follow from now on, as their next version."""
+    document, _, plan_hash = plan
+    connection.execute(
+        INSERT_VERSIONS,
+        {
+            "tenant_id": tenant_id,
+            "ids": new_ids(len(campaign_ids)),
+            "campaign_ids": list(campaign_ids),
+            "plan": orjson.dumps(document).decode(),
+            "plan_hash": plan_hash,
+            "generated_by": generated_by,
+            "created_by": created_by,
+            "now": now,
+        },
+    )
+
+
+def read_contacts(connection: Connection, tenant_id: str, *, after: str, limit: int) -> list[str]:
+    """A page of the tenant's contact ids in order, those beyond `after` ("" for the first page)."""
+    return list(connection.execute(READ_CONTACTS, {"tenant_id": tenant_id, "after": after, "limit": limit}).scalars())

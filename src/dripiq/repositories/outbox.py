@@ -1,0 +1,265 @@
+"""What has to be known to send, and how is what came of it written?
+
+The statements of dispatch. A message row is the send's identity (`dedupe_key`) and its fence: an outcome is written only while the row is in the
+attempt that the outcome speaks of.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from dripiq.domain.states import Channel, MessageStatus
+
+READ_SENDS = text(
+    """
+    SELECT action.id AS action_id, action.run_at, action.node_id, action.visit, campaign.id AS campaign_id, campaign.contact_id, campaign.channel,
+        campaign.status, campaign.plan_hash, campaign.sender_identity_id,
+        campaign.current_node_id = action.node_id AND campaign.visit = action.visit AS is_current,
+        lower(coalesce(primary_channel.value, CASE WHEN campaign.channel = 'email' THEN contact.email END)) AS address,
+        to_jsonb(contact) AS contact, to_jsonb(lead) AS lead
+    FROM dripiq_app.scheduled_actions AS action
+    JOIN dripiq_app.contact_campaigns AS campaign ON campaign.tenant_id = action.tenant_id AND campaign.id = action.contact_campaign_id
+    JOIN dripiq_app.lead_point_of_contacts AS contact ON contact.id = campaign.contact_id
+    JOIN dripiq_app.leads AS lead ON lead.id = campaign.lead_id
+    LEFT JOIN dripiq_app.contact_channels AS primary_channel
+        ON primary_channel.tenant_id = action.tenant_id AND primary_channel.contact_id = campaign.contact_id
+        AND primary_channel.channel = campaign.channel AND primary_channel.is_primary
+    WHERE action.tenant_id = :tenant_id AND action.id = ANY (CAST(:ids AS text[])) AND action.status = 'queued' AND action.job_id = :token
+    ORDER BY action.run_at, action.id
+    """
+)
+
+READ_TENANT = text(
+    """
+    SELECT to_jsonb(tenant) AS tenant, coalesce(settings.sending_paused_at IS NOT NULL, false) AS paused
+    FROM dripiq_app.tenants AS tenant
+    LEFT JOIN dripiq_app.tenant_settings AS settings ON settings.tenant_id = tenant.id
+    WHERE tenant.id = :tenant_id
+    """
+)
+
+READ_SENDERS = text(
+    """
+    SELECT id, from_email, from_name, reply_to, validation_status, is_default
+    FROM dripiq_app.email_sender_identities
+    WHERE tenant_id = :tenant_id AND (id = ANY (CAST(:ids AS text[])) OR is_default)
+    ORDER BY id
+    """
+)
+
+READ_SUPPRESSED = text(
+    """
+    SELECT value, scope, min(type) AS type
+    FROM dripiq_app.communication_suppressions
+    WHERE tenant_id = :tenant_id AND channel = :channel AND value = ANY (CAST(:values AS text[])) AND (expires_at IS NULL OR expires_at > :now)
+    GROUP BY value, scope
+    """
+)
+
+READ_VALIDATED = text(
+    """
+    SELECT email, result_status FROM dripiq_app.email_validation_results
+    WHERE tenant_id = :tenant_id AND email = ANY (CAST(:values AS text[]))
+    """
+)
+
+INSERT_PREPARED = text(
+    """
+    INSERT INTO dripiq_app.outbound_messages (
+        tenant_id, id, contact_campaign_id, contact_id, node_id, visit, channel, sender_identity_id, to_address, subject, body, rendered_body,
+        provider, smtp_id, status, scheduled_at, dedupe_key, created_at, updated_at
+    )
+    SELECT :tenant_id, id, campaign_id, contact_id, node_id, visit, :channel, sender_id, to_address, subject, body, rendered_body, :provider,
+        smtp_id, 'queued', scheduled_at, dedupe_key, :now, :now
+    FROM unnest(
+        CAST(:ids AS text[]), CAST(:campaign_ids AS text[]), CAST(:contact_ids AS text[]), CAST(:node_ids AS text[]), CAST(:visits AS int[]),
+        CAST(:sender_ids AS text[]), CAST(:to_addresses AS text[]), CAST(:subjects AS text[]), CAST(:bodies AS text[]),
+        CAST(:rendered_bodies AS text[]), CAST(:smtp_ids AS text[]), CAST(:scheduled_ats AS timestamptz[]), CAST(:dedupe_keys AS text[])
+    ) AS message (
+        id, campaign_id, contact_id, node_id, visit, sender_id, to_address, subject, body, rendered_body, smtp_id, scheduled_at, dedupe_key
+    )
+    ON CONFLICT (tenant_id, dedupe_key) DO UPDATE
+    SET sender_identity_id = excluded.sender_identity_id, to_address = excluded.to_address, subject = excluded.subject, body = excluded.body,
+        rendered_body = excluded.rendered_body, provider = excluded.provider, updated_at = excluded.updated_at
+    WHERE outbound_messages.status = 'queued'
+    RETURNING dedupe_key, id, smtp_id
+    """
+)
+"""A retry meets its own row; one that has left `queued` is not touched, and not returned."""
+
+COMMIT_TO_SEND = text(
+    """
+    UPDATE dripiq_app.outbound_messages AS message
+    SET status = 'sending', attempts = message.attempts + 1, updated_at = :now
+    FROM dripiq_app.contact_campaigns AS campaign
+    WHERE message.tenant_id = :tenant_id AND message.id = ANY (CAST(:ids AS text[])) AND message.status = 'queued'
+      AND campaign.tenant_id = :tenant_id AND campaign.id = message.contact_campaign_id
+      AND campaign.status = 'active' AND campaign.current_node_id = message.node_id AND campaign.visit = message.visit
+      AND NOT EXISTS (
+          SELECT FROM dripiq_app.communication_suppressions AS suppression
+          WHERE suppression.tenant_id = :tenant_id AND suppression.channel = :channel
+            AND suppression.value IN (message.to_address, split_part(message.to_address, '@', 2))
+            AND suppression.value = CASE suppression.scope
+                WHEN 'address' THEN message.to_address ELSE split_part(message.to_address, '@', 2) END
+            AND (suppression.expires_at IS NULL OR suppression.expires_at > :now)
+      )
+      AND NOT EXISTS (
+          SELECT FROM dripiq_app.tenant_settings WHERE tenant_id = :tenant_id AND sending_paused_at IS NOT NULL
+      )
+    RETURNING message.id, message.attempts
+    """
+)
+"""The point of no return. Its transaction has taken the sending lock (`sending_lock.lock_shared`) by an earlier statement."""
+
+RECORD_ACCEPTED = text(
+    """
+    UPDATE dripiq_app.outbound_messages AS message
+    SET status = CASE WHEN message.status IN ('sending', 'in_doubt') THEN 'sent' ELSE message.status END,
+        sent_at = coalesce(message.sent_at, :now),
+        provider_message_id = coalesce(message.provider_message_id, outcome.provider_message_id),
+        error_code = NULL, last_error = NULL, updated_at = :now
+    FROM unnest(CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:provider_message_ids AS text[]))
+        AS outcome (id, attempts, provider_message_id)
+    WHERE message.tenant_id = :tenant_id AND message.id = outcome.id AND message.attempts = outcome.attempts
+      AND message.status NOT IN ('queued', 'skipped')
+    RETURNING message.id
+    """
+)
+"""That a provider took a message is a fact, whoever holds the lease by now."""
+
+RECORD_REFUSED = text(
+    """
+    UPDATE dripiq_app.outbound_messages AS message
+    SET status = outcome.status, error_code = outcome.code, last_error = outcome.detail, updated_at = :now
+    FROM unnest(CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]), CAST(:codes AS text[]), CAST(:details AS text[]))
+        AS outcome (id, attempts, status, code, detail)
+    WHERE message.tenant_id = :tenant_id AND message.id = outcome.id AND message.attempts = outcome.attempts AND message.status = 'sending'
+    RETURNING message.id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One message to insert as `queued`."""
+
+    id: str
+    campaign_id: str
+    contact_id: str
+    node_id: str
+    visit: int
+    sender_id: str
+    to_address: str
+    subject: str | None
+    body: str
+    rendered_body: str
+    smtp_id: str
+    scheduled_at: datetime
+    dedupe_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one attempt to send, as it is to be written."""
+
+    message_id: str
+    attempts: int
+    status: MessageStatus
+    provider_message_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+def read_sends(connection: Connection, tenant_id: str, token: str, action_ids: Iterable[str]) -> Sequence[Any]:
+    """The claimed sends that the lease still holds, with their campaign, contact and lead as whole rows."""
+    return connection.execute(READ_SENDS, {"tenant_id": tenant_id, "ids": list(action_ids), "token": token}).all()
+
+
+def read_tenant(connection: Connection, tenant_id: str) -> tuple[dict[str, Any], bool]:
+    """The tenant's row, and whether its sending is paused."""
+    row = connection.execute(READ_TENANT, {"tenant_id": tenant_id}).one()
+    return row.tenant, row.paused
+
+
+def read_senders(connection: Connection, tenant_id: str, sender_ids: Iterable[str]) -> Sequence[Any]:
+    """The named sender identities and the tenant's defaults."""
+    return connection.execute(READ_SENDERS, {"tenant_id": tenant_id, "ids": list(sender_ids)}).all()
+
+
+def read_suppressed(
+    connection: Connection, tenant_id: str, channel: Channel, values: Iterable[str], now: datetime
+) -> dict[tuple[str, str], str]:
+    """The suppression types in force, by (scope, value)."""
+    rows = connection.execute(
+        READ_SUPPRESSED, {"tenant_id": tenant_id, "channel": channel, "values": list(values), "now": now}
+    )
+    return {(row.scope, row.value): row.type for row in rows}
+
+
+def read_validated(connection: Connection, tenant_id: str, addresses: Iterable[str]) -> dict[str, str]:
+    """What validation said of these addresses, where it was asked."""
+    rows = connection.execute(READ_VALIDATED, {"tenant_id": tenant_id, "values": list(addresses)})
+    return {row.email: row.result_status for row in rows}
+
+
+def insert_prepared(
+    connection: Connection, tenant_id: str, channel: Channel, provider: str, drafts: Sequence[Draft], now: datetime
+) -> dict[str, tuple[str, str]]:
+    """Insert messages as `queued`, or meet the rows of earlier attempts; (id, smtp_id) of those that are ready, by dedupe key."""
+    if not drafts:
+        return {}
+    columns = (
+        ("ids", "id"), ("campaign_ids", "campaign_id"), ("contact_ids", "contact_id"), ("node_ids", "node_id"), ("visits", "visit"),
+        ("sender_ids", "sender_id"), ("to_addresses", "to_address"), ("subjects", "subject"), ("bodies", "body"),
+        ("rendered_bodies", "rendered_body"), ("smtp_ids", "smtp_id"), ("scheduled_ats", "scheduled_at"), ("dedupe_keys", "dedupe_key"),
+    )  # fmt: skip
+    arrays = {plural: [getattr(draft, name) for draft in drafts] for plural, name in columns}
+    rows = connection.execute(
+        INSERT_PREPARED, {"tenant_id": tenant_id, "channel": channel, "provider": provider, "now": now, **arrays}
+    )
+    return {row.dedupe_key: (row.id, row.smtp_id) for row in rows}
+
+
+def commit_to_send(
+    connection: Connection, tenant_id: str, channel: Channel, message_ids: Iterable[str], now: datetime
+) -> dict[str, int]:
+    """Make messages `sending`, as long as nothing forbids it; the attempt's number of each that is, by id."""
+    rows = connection.execute(
+        COMMIT_TO_SEND, {"tenant_id": tenant_id, "channel": channel, "ids": list(message_ids), "now": now}
+    )
+    return {row.id: row.attempts for row in rows}
+
+
+def record_accepted(connection: Connection, tenant_id: str, attempts: Sequence[Attempt], now: datetime) -> set[str]:
+    """Write that the provider took these messages; the ids of those it was news for or confirmed."""
+    rows = connection.execute(
+        RECORD_ACCEPTED,
+        {
+            "tenant_id": tenant_id,
+            "now": now,
+            "ids": [a.message_id for a in attempts],
+            "attempts": [a.attempts for a in attempts],
+            "provider_message_ids": [a.provider_message_id for a in attempts],
+        },
+    )
+    return set(rows.scalars())
+
+
+def record_refused(connection: Connection, tenant_id: str, attempts: Sequence[Attempt], now: datetime) -> set[str]:
+    """Write what came of attempts that were not accepted (`queued` to try again, `failed`, `in_doubt`); the ids that were still `sending`."""
+    rows = connection.execute(
+        RECORD_REFUSED,
+        {
+            "tenant_id": tenant_id,
+            "now": now,
+            "ids": [a.message_id for a in attempts],
+            "attempts": [a.attempts for a in attempts],
+            "statuses": [str(a.status) for a in attempts],
+            "codes": [a.code for a in attempts],
+            "details": [a.detail for a in attempts],
+        },
+    )
+    return set(rows.scalars())
