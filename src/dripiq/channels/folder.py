@@ -75,17 +75,20 @@ class FolderSender:
         folder = f"{self.folder}/{tenant_id}"
         draft = f"{folder}/.{secrets.token_hex(8)}.tmp"
         try:
-            file = open(draft, "xb")  # noqa: PTH123, SIM115 - a Path for each message costs as much as the rest
-        except FileNotFoundError:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            file = Path(draft).open("xb")
-        try:
-            with file:
-                file.write(mail)
+            try:
+                _write_new(draft, mail)
+            except FileNotFoundError:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                _write_new(draft, mail)
             return _link(draft, folder, id)
         finally:
             with contextlib.suppress(OSError):  # the message has its own name by now, or will be tried again
                 os.unlink(draft)  # noqa: PTH108
+
+
+def _write_new(path: str, mail: bytes) -> None:
+    with open(path, "xb") as file:  # noqa: PTH123 - making a Path for each message costs as much as writing it
+        file.write(mail)
 
 
 def _link(draft: str, folder: str, id: str) -> str:
