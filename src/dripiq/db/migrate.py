@@ -27,6 +27,7 @@ OLDEST_SERVER = 15
 MONTHS_AHEAD = 3
 MIGRATOR_LOCK = 0x64726970_6971  # "dripiq"; advisory locks are per database
 LOCK_POLL_SECONDS = 0.25
+TABLE_LOCK_TIMEOUT = "5s"
 LOCK_PATIENCE_SECONDS = 300
 
 
@@ -211,18 +212,20 @@ def _told_clearly() -> Iterator[None]:
 
 
 def _config(connection: Connection, *, going_up: bool, discard: bool = False) -> Config:
+    config = _scripts_config()
+    config.attributes.update(connection=connection, going_up=going_up, discard=discard, lock_timeout=TABLE_LOCK_TIMEOUT)
+    return config
+
+
+def _scripts_config() -> Config:
     config = Config()
     config.set_main_option("script_location", "dripiq:migrations")
     config.set_main_option("path_separator", "os")
-    config.attributes.update(connection=connection, going_up=going_up, discard=discard)
     return config
 
 
 def _scripts() -> ScriptDirectory:
-    config = Config()
-    config.set_main_option("script_location", "dripiq:migrations")
-    config.set_main_option("path_separator", "os")
-    return ScriptDirectory.from_config(config)
+    return ScriptDirectory.from_config(_scripts_config())
 
 
 def _revisions(scripts: ScriptDirectory) -> set[str]:

@@ -1,22 +1,31 @@
 """Which months of `message_events` have a partition of their own?
 
 Months are made ahead, so that events are written straight into them; what falls outside (1970, 2100, a month not made yet) is stored in the
-default partition, and moves out when its month is made. A partition is made beside its parent and then attached: `PARTITION OF` would lock
-the parent against readers. Only moving rows out of the default partition, and the look that ATTACH takes at what remains there, holds up
-others: whoever touches the default partition waits for that, and nobody else does.
+default partition, and moves out when its month is made.
+
+Who waits meanwhile: a partition is made beside its parent and then attached (`PARTITION OF` would lock the parent against readers). Attaching
+holds off writers of the tables that events refer to, and whoever touches the default partition, for the few milliseconds that it takes plus the
+time to move the rows. It waits for each of them `LOCK_TIMEOUT` at most, and so does whoever queues behind it; then it gives way and tries again.
 """
 
+import time
 from datetime import UTC, datetime
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
-from dripiq.schema import MessageEvent
+from dripiq.schema import MessageEvent, OutboundMessage
 
-LOCK_TIMEOUT = "2s"
-"""How long to wait for the parent's or the default partition's lock: nothing queues behind us for longer than this."""
+LOCK_TIMEOUT = "500ms"
+"""Shorter than PostgreSQL's deadlock_timeout (1 s): where two wait for each other, it is never the application's transaction that fails."""
+
+ATTEMPTS = 5
+PAUSE_SECONDS = 0.2
 
 _PARENT = MessageEvent.__table__.fullname  # type: ignore[attr-defined]
 _DEFAULT = f"{_PARENT}_default"
+_REFERRED = OutboundMessage.__table__.fullname  # type: ignore[attr-defined]
 
 READ_PARTITIONS = text("""
     SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid WHERE inhparent = CAST(:parent AS regclass)
@@ -28,7 +37,7 @@ SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :timeout, true)")
 def ensure_partitions(connection: Connection, *, months_ahead: int, now: datetime) -> list[str]:
     """Make the partitions of the current month and of the months after it; those that exist stay as they are.
 
-    Each month is made in a transaction of its own, or all of them in the caller's when one is open.
+    Each month is made in a transaction of its own, and tried a few times; or all of them once, in the caller's transaction when one is open.
 
     Args:
         connection: as the owner of the tables.
@@ -46,10 +55,22 @@ def ensure_partitions(connection: Connection, *, months_ahead: int, now: datetim
     made: list[str] = []
     for ahead in range(months_ahead + 1):
         start, end = _plus(this_month, ahead), _plus(this_month, ahead + 1)
-        with connection.begin_nested() if joined else connection.begin():
-            if _make_partition(connection, start, end):
-                made.append(_name(start))
+        if _make_partition(connection, start, end) if joined else _make_patiently(connection, start, end):
+            made.append(_name(start))
     return made
+
+
+def _make_patiently(connection: Connection, start: datetime, end: datetime) -> bool:
+    for pause in range(1, ATTEMPTS):
+        try:
+            with connection.begin():
+                return _make_partition(connection, start, end)
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+        time.sleep(PAUSE_SECONDS * pause)
+    with connection.begin():
+        return _make_partition(connection, start, end)
 
 
 def _make_partition(connection: Connection, start: datetime, end: datetime) -> bool:
@@ -58,6 +79,8 @@ def _make_partition(connection: Connection, start: datetime, end: datetime) -> b
         return False
     usual_timeout = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
     connection.execute(SET_LOCK_TIMEOUT, {"timeout": LOCK_TIMEOUT})
+    # What most of the application writes comes first, while nothing is held that anybody else may wait for.
+    connection.exec_driver_sql(f"LOCK TABLE {_REFERRED} IN SHARE ROW EXCLUSIVE MODE")
     # One maker at a time; readers and writers are not held up by this mode.
     connection.exec_driver_sql(f"LOCK TABLE ONLY {_PARENT} IN SHARE UPDATE EXCLUSIVE MODE")
     missing = name not in _partitions(connection)

@@ -1,6 +1,6 @@
 """How does Alembic run a revision here?
 
-`dripiq.db.migrate` hands in the connection, which holds no open transaction. Going up, each revision is a transaction of its own; going back,
+`dripiq.db.migrate` hands in the connection, which holds no open transaction, and how long to wait for a lock. Going up, each revision is a transaction of its own; going back,
 all of them are one, so that a refusal changes nothing. A table lock that cannot be had in time gives up, for a queued one would hold up the
 whole application behind it.
 """
@@ -10,8 +10,6 @@ from sqlalchemy import Connection
 
 from dripiq.migrations.adoption import check_host
 from dripiq.schema import SCHEMA, Base
-
-LOCK_TIMEOUT = "5s"
 
 
 def is_declared(name: str | None, kind: str, parent_names: object) -> bool:
@@ -25,7 +23,8 @@ def is_declared(name: str | None, kind: str, parent_names: object) -> bool:
 
 def run_migrations(connection: Connection) -> None:
     """Run what the command asks for."""
-    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    settings = context.config.attributes
+    connection.exec_driver_sql(f"SET lock_timeout = '{settings['lock_timeout']}'")
     # A host may limit its role's statements to seconds; building an index takes what it takes.
     connection.exec_driver_sql("SET statement_timeout = 0")
     connection.commit()
@@ -36,7 +35,7 @@ def run_migrations(connection: Connection) -> None:
         include_name=is_declared,
         version_table="dripiq_alembic_version",
         version_table_schema=SCHEMA,
-        transaction_per_migration=context.config.attributes.get("going_up", True),
+        transaction_per_migration=settings["going_up"],
         compare_server_default=True,
     )
     if not context.get_context().get_current_heads():
