@@ -17,6 +17,7 @@ from dripiq.domain.plan.model import Plan
 from dripiq.domain.plan.verify import check_plan
 from dripiq.domain.states import Channel, PlanOrigin
 from dripiq.engine.react import react
+from dripiq.repositories.archive import notify_work
 from dripiq.repositories.enrollment import insert_drafts, insert_versions, read_enrollable
 
 BATCH = 1_000
@@ -74,6 +75,8 @@ def enroll(
             insert_versions(connection, tenant_id, list(fresh.values()), stored, generated_by, created_by, now)
             react(connection, tenant_id, {campaign_id: [Start(now, created_by)] for campaign_id in fresh.values()}, now)
             enrolled |= fresh
+    if enrolled:
+        notify_work(connection)
     others = [contact_id for contact_id in wanted if contact_id not in enrolled]
     known = read_enrollable(connection, tenant_id, others) if others else set()
     return Enrolment(enrolled, tuple(c for c in others if c in known), tuple(c for c in others if c not in known))

@@ -1,0 +1,80 @@
+"""How is a provider's request kept, before it is answered?
+
+The request is cut into one slice per tenant, each archived with its own hash; what cannot be routed is quarantined. Nothing is made of the events here.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dripiq.channels.sendgrid_events import PROVIDER, RawEvent, split_events
+from dripiq.repositories.archive import (
+    Slice,
+    Stray,
+    archive,
+    find_tenants,
+    find_tenants_by_provider_id,
+    notify_work,
+    quarantine,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one request: how many slices are new, were there before, or went to quarantine."""
+
+    stored: int
+    known: int
+    quarantined: int
+
+
+def ingest(connection: Connection, raw: bytes, now: datetime) -> Receipt:
+    """Archive one verified SendGrid request in the caller's transaction; answer the provider once it is committed.
+
+    Raises:
+        InputError: the body is no JSON array of events; nothing is written.
+    """
+    events = split_events(raw)
+    by_tenant, strays = _route(connection, events)
+    whole = len(by_tenant) == 1 and not strays
+    slices = [Slice(t, body := raw if whole else _join(own), _as_text(body)) for t, own in sorted(by_tenant.items())]
+    stored = archive(connection, PROVIDER, slices, now)
+    lost = [Stray("unknown_tenant", _join(strays))] if strays else []
+    quarantine(connection, PROVIDER, lost, now)
+    if stored:
+        notify_work(connection)
+    return Receipt(stored, len(slices) - stored, len(strays))
+
+
+def _route(connection: Connection, events: Sequence[RawEvent]) -> tuple[dict[str, list[RawEvent]], list[RawEvent]]:
+    """The events of each tenant, and those of nobody: by the custom argument, else by the provider's message id."""
+    named = find_tenants(connection, {event.tenant_id for event in events if event.tenant_id})
+    nameless = {
+        event.provider_message_id for event in events if event.tenant_id not in named and event.provider_message_id
+    }
+    by_message = find_tenants_by_provider_id(connection, PROVIDER, nameless) if nameless else {}
+    by_tenant: dict[str, list[RawEvent]] = {}
+    strays: list[RawEvent] = []
+    for event in events:
+        tenant_id = event.tenant_id if event.tenant_id in named else by_message.get(event.provider_message_id or "")
+        if tenant_id is None:
+            strays.append(event)
+        else:
+            by_tenant.setdefault(tenant_id, []).append(event)
+    return by_tenant, strays
+
+
+def _join(events: Iterable[RawEvent]) -> bytes:
+    return b"[" + b",".join(event.raw for event in events) + b"]"
+
+
+def _as_text(raw: bytes) -> str | None:
+    """The slice as jsonb can hold it: without NUL and surrogates, which it refuses; None where it cannot."""
+    if b"\\u0000" in raw or b"\\ud" in raw.lower():
+        return None
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None

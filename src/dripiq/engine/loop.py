@@ -1,0 +1,181 @@
+"""What does a worker do all day?
+
+Four loops side by side: act on what is due, normalise what came in, put right what broke, and listen for news. Each waits for a signal (LISTEN) with polling
+behind it; any number of workers run the same loops, on any number of machines. A failed database is waited for, never fatal.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import psycopg
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from dripiq.engine.claim import Share, claim, find_due
+from dripiq.engine.dispatch import Outbox, dispatch
+from dripiq.engine.fire import fire
+from dripiq.engine.normalise import find_tenants, normalise
+from dripiq.engine.upkeep import expire, make_partitions, settle
+from dripiq.repositories.queue import find_next_due
+
+logger = logging.getLogger(__name__)
+
+_WORST_PAUSE = 30.0
+"""Seconds between tries while the database is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a worker takes its time.
+
+    Attributes:
+        share: what it takes of one tenant at a time.
+        poll: the longest it waits for work without a signal; also how often it looks where no signal can reach it.
+        upkeep: how often it looks for what has to be put right.
+        listen_url: a direct libpq URL for LISTEN; None behind a transaction pooler, where `poll` alone serves.
+    """
+
+    share: Share = field(default_factory=Share)
+    poll: timedelta = timedelta(seconds=5)
+    upkeep: timedelta = timedelta(seconds=10)
+    listen_url: str | None = None
+
+
+class Worker:
+    """One worker: `run` until `stop`. `done` counts what it did, by kind."""
+
+    def __init__(self, outbox: Outbox, pace: Pace) -> None:
+        self._outbox = outbox
+        self._pace = pace
+        self._stopping = asyncio.Event()
+        self._news = {"act": asyncio.Event(), "normalise": asyncio.Event()}
+        self._last_tenant = ""
+        self.done: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Work until `stop` is called; what is in hand is finished first."""
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._listen()) if self._pace.listen_url is not None else None
+            working = [
+                group.create_task(self._repeat("act", self._act, self._until_next_due)),
+                group.create_task(self._repeat("normalise", self._normalise, self._poll_only)),
+                group.create_task(self._repeat("upkeep", self._upkeep, self._upkeep_only)),
+            ]
+            await asyncio.gather(*working)
+            if listening is not None:
+                listening.cancel()
+
+    def stop(self) -> None:
+        """End `run` once what is in hand is done. Safe to call from a signal handler of the loop, and again."""
+        self._stopping.set()
+        self._wake()
+
+    async def drain(self) -> int:
+        """Do one round of everything that is due or has come in; how much there was."""
+        return await self._act() + await self._normalise()
+
+    def _wake(self) -> None:
+        for news in self._news.values():
+            news.set()
+
+    async def _repeat(
+        self, name: str, work: Callable[[], Awaitable[int]], wait: Callable[[], Awaitable[float]]
+    ) -> None:
+        failures = 0
+        news = self._news.get(name)
+        while not self._stopping.is_set():
+            if news is not None:
+                news.clear()
+            try:
+                busy = await work()
+                pause = 0.0 if busy else await wait()
+                failures = 0
+            except DBAPIError as error:
+                failures += 1
+                pause = min(_WORST_PAUSE, 0.2 * 2**failures)
+                logger.warning(
+                    "%s: the database failed (%s); trying again in %.1f s", name, type(error.orig).__name__, pause
+                )
+            if pause > 0:
+                await self._pause(pause, news if failures == 0 else None)
+
+    async def _pause(self, seconds: float, news: asyncio.Event | None) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._stopping, news) if event is not None]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _act(self) -> int:
+        """One round over the tenants with due actions."""
+        outbox, acted = self._outbox, 0
+        for tenant_id in await asyncio.to_thread(find_due, outbox.database, outbox.clock, after=self._last_tenant):
+            if self._stopping.is_set():
+                break
+            lease = await asyncio.to_thread(claim, outbox.database, outbox.clock, tenant_id, self._pace.share)
+            self._last_tenant = tenant_id
+            if lease.actions:
+                acted += len(lease.actions)
+                self.done["timers"] += await asyncio.to_thread(fire, outbox.database, outbox.clock, lease)
+                self.done.update(await dispatch(outbox, lease))
+        return acted
+
+    async def _normalise(self) -> int:
+        """One round over the tenants with deliveries to read."""
+        worked = 0
+        for tenant_id in await asyncio.to_thread(find_tenants, self._outbox.database):
+            if self._stopping.is_set():
+                break
+            worked += await asyncio.to_thread(normalise, self._outbox.database, self._outbox.clock, tenant_id)
+        if worked:
+            self.done["deliveries"] += worked
+            self._news["act"].set()  # a move may have scheduled something that is due at once
+        return worked
+
+    async def _upkeep(self) -> int:
+        outbox = self._outbox
+        repairs = await asyncio.to_thread(expire, outbox.database, outbox.clock, self._pace.share.lease)
+        self.done["leases_returned"] += repairs.leases_returned
+        self.done["put_in_doubt"] += repairs.put_in_doubt
+        self.done["doubts_settled"] += (await asyncio.to_thread(settle, outbox.database, outbox.clock)).doubts_settled
+        await asyncio.to_thread(make_partitions, outbox.database, outbox.clock)
+        if repairs.leases_returned:
+            self._news["act"].set()
+        return 0
+
+    async def _until_next_due(self) -> float:
+        return await asyncio.to_thread(_seconds_to_next_due, self._outbox, self._pace.poll.total_seconds())
+
+    async def _poll_only(self) -> float:
+        return self._pace.poll.total_seconds()
+
+    async def _upkeep_only(self) -> float:
+        return self._pace.upkeep.total_seconds()
+
+    async def _listen(self) -> None:
+        """Turn NOTIFY into wake-ups; where the connection breaks, polling serves until it is back."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._pace.listen_url or "", autocommit=True
+                ) as connection:
+                    await connection.execute("LISTEN dripiq_work")
+                    self._wake()  # what was notified while nobody listened
+                    async for _ in connection.notifies():
+                        self._wake()
+            except psycopg.Error as error:
+                logger.warning("LISTEN failed (%s); polling until it is back", type(error).__name__)
+            await asyncio.sleep(1)
+
+
+def _seconds_to_next_due(outbox: Outbox, at_most: float) -> float:
+    database: Engine = outbox.database
+    with database.connect() as connection:
+        due = find_next_due(connection)
+        if due is None:
+            return at_most
+        ahead = (due - outbox.clock.now(connection)).total_seconds()
+    return min(at_most, max(0.01, ahead))

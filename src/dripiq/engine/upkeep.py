@@ -1,0 +1,83 @@
+"""What does the engine put right by itself?
+
+Small steps, each a transaction of its own, any worker at any time: leases that ran out go back, what may have been handed over becomes in doubt, old
+doubts are settled as the tenant wants, partitions are made ahead.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from dripiq.db.partitions import ensure_partitions
+from dripiq.domain.moves import IN_DOUBT, Accepted, Input
+from dripiq.engine.clock import Clock
+from dripiq.engine.react import answer
+from dripiq.repositories.doubts import assume_sent, find_old_doubts, find_orphans, mark_in_doubt, resend
+from dripiq.repositories.queue import expire_leases, find_expired_tenants
+from dripiq.repositories.standing import lock_campaigns
+
+BATCH = 500
+MONTHS_AHEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What one round put right."""
+
+    leases_returned: int = 0
+    put_in_doubt: int = 0
+    doubts_settled: int = 0
+    partitions_made: int = 0
+
+
+def expire(database: Engine, clock: Clock, grace: timedelta) -> Repairs:
+    """Take back leases that ran out, and mark what nobody is handing over any more.
+
+    Args:
+        grace: how long a message may be `sending` without a lease before it is in doubt; no shorter than a lease.
+    """
+    returned = doubted = 0
+    with database.connect() as connection:
+        expired = find_expired_tenants(connection, clock.now(connection))
+    for tenant_id in expired:
+        with database.begin() as connection:
+            returned += expire_leases(connection, tenant_id, clock.now(connection), BATCH)
+    with database.connect() as connection:
+        orphaned = find_orphans(connection, clock.now(connection) - grace)
+    for tenant_id in orphaned:
+        with database.begin() as connection:
+            now = clock.now(connection)
+            doubted += mark_in_doubt(connection, tenant_id, now - grace, now, BATCH)
+    return Repairs(leases_returned=returned, put_in_doubt=doubted)
+
+
+def settle(database: Engine, clock: Clock) -> Repairs:
+    """Settle doubts that are older than their tenant wants to wait: as sent, or, where the tenant chose so, by sending again."""
+    settled = 0
+    with database.connect() as connection:
+        doubts = find_old_doubts(connection, clock.now(connection), BATCH)
+    for tenant_id in sorted({doubt.tenant_id for doubt in doubts}):
+        own = [doubt for doubt in doubts if doubt.tenant_id == tenant_id]
+        with database.begin() as connection:
+            now = clock.now(connection)
+            campaigns = lock_campaigns(connection, tenant_id, [doubt.campaign_id for doubt in own])
+            if own[0].policy == "resend":
+                settled += resend(connection, tenant_id, [doubt.message_id for doubt in own], IN_DOUBT, now)
+                continue
+            sent = assume_sent(connection, tenant_id, [doubt.message_id for doubt in own], now)
+            inputs: dict[str, list[Input]] = {}
+            for doubt in own:
+                if doubt.message_id in sent:
+                    accepted = Accepted(doubt.since, doubt.message_id, doubt.node_id, doubt.visit)
+                    inputs.setdefault(doubt.campaign_id, []).append(accepted)
+            answer(connection, tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
+            settled += len(sent)
+    return Repairs(doubts_settled=settled)
+
+
+def make_partitions(database: Engine, clock: Clock) -> Repairs:
+    """See that the partitions of the months ahead are there."""
+    with database.begin() as connection:
+        now: datetime = clock.now(connection)
+        return Repairs(partitions_made=len(ensure_partitions(connection, months_ahead=MONTHS_AHEAD, now=now)))
