@@ -1,7 +1,7 @@
 """What is done to one PostgreSQL data directory: make it, start a server on it, find the one that runs, stop it.
 
 - Callers see to it that one process at a time does any of this (`server` holds the locks).
-- Whether a server runs is asked of the kernel: the postmaster and all its children inherit a lock that is free when the last of them is gone. Numbers
+- Whether a server runs is asked of the kernel: initdb, the postmaster and all its children inherit a lock that is free when the last of them is gone. Numbers
   in a pid file may be another process's by now, or of another container that shares the folder; a lock is neither.
 """
 
@@ -9,7 +9,9 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,13 +22,16 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from dripiq.db.embedded.layout import Account, Binaries, socket_folder
-from dripiq.db.embedded.locks import POLL_SECONDS, open_lock, try_lock, wait_for_lock
+from dripiq.db.embedded.locks import POLL_SECONDS, open_lock, try_lock
 from dripiq.domain.errors import ConfigurationError, DatabaseError
 
 DATABASE = "dripiq"
 OWNER = "dripiq"
 START_SECONDS = 120.0  # after a crash the server first replays its log
 STOP_SECONDS = 30
+
+# Kept while they run: one that is left to other users outlives its Cluster here, and `subprocess` complains of children that nobody waits for.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 class Cluster:
@@ -80,37 +85,27 @@ class Cluster:
 
     def stop(self) -> None:
         """Stops the server if one runs: connections are cut, what was committed is kept. Returns when all of it is gone."""
-        lock = open_lock(self.lock_file)
-        try:
-            if not try_lock(lock, fcntl.LOCK_EX):
-                if self.account.run(self.stop_command("fast")).returncode != 0:
-                    self.account.run(self.stop_command("immediate"))
-                wait_for_lock(lock, fcntl.LOCK_EX, self.lock_file, STOP_SECONDS)
-        finally:
-            os.close(lock)
+        if self.lock_file.exists():
+            self._stop_running()
+        elif self._server is not None:
+            # The home was deleted under the server. A child of ours is told at once; any other notices within a minute, and ends.
+            self._server.send_signal(signal.SIGQUIT)
         if self._server is not None:
             self._server.wait(STOP_SECONDS)
+            _started.remove(self._server)
+            self._server = None
 
     def stop_command(self, mode: str) -> list[str]:
         """The command that stops the server on these data and waits for its end, to be run as the account."""
-        return [
-            str(self.binaries.folder / "pg_ctl"),
-            "stop",
-            "-D",
-            str(self.data),
-            "-m",
-            mode,
-            "-w",
-            "-t",
-            str(STOP_SECONDS),
-        ]
+        where = [str(self.binaries.folder / "pg_ctl"), "stop", f"--pgdata={self.data}"]
+        return [*where, f"--mode={mode}", "--wait", f"--timeout={STOP_SECONDS}"]
 
     def _start(self, settings: Mapping[str, str], lock: int) -> None:
         """Starts a server that inherits the lock, on new data where there are none, and returns when it is ready."""
         if not self.data.exists():
-            self._initialise(durable=settings.get("fsync") != "off")
+            self._initialise(lock, durable=settings.get("fsync") != "off")
         self._check_version()
-        self._clear_stale_pid()
+        self._clear_stale_pids()
         # The kernel says who connects; the one user it lets in is the one who runs dripiq, as any role.
         user = pwd.getpwuid(os.geteuid()).pw_name
         listening = {
@@ -133,6 +128,7 @@ class Cluster:
                 start_new_session=True,  # Ctrl-C in the terminal is for the owner
                 **self.account.process_options(),
             )
+        _started.append(self._server)
         deadline = time.monotonic() + START_SECONDS
         while not self._ready():
             if self._server.poll() is not None:
@@ -140,6 +136,20 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise self._failure(f"was not ready after {START_SECONDS:.0f} seconds", self._log_end())
             time.sleep(POLL_SECONDS)
+
+    def _stop_running(self) -> None:
+        lock = open_lock(self.lock_file)
+        try:
+            mode, deadline = "fast", time.monotonic() + 2 * STOP_SECONDS
+            while not try_lock(lock, fcntl.LOCK_EX):
+                # Refused also where the server is too young to have a pid file: so this is said until it is heard.
+                if self.account.run(self.stop_command(mode)).returncode != 0:
+                    mode = "immediate"
+                if time.monotonic() > deadline:
+                    raise self._failure("does not stop", self._log_end())
+                time.sleep(POLL_SECONDS)
+        finally:
+            os.close(lock)
 
     def _has_database(self) -> bool:
         """Makes dripiq's database if the server has none yet; False if the server does not answer."""
@@ -151,7 +161,7 @@ class Cluster:
             return False
         return True
 
-    def _initialise(self, *, durable: bool) -> None:
+    def _initialise(self, lock: int, *, durable: bool) -> None:
         """Makes the data beside their place and moves them in when complete, so that a kill leaves no half of them."""
         unfinished = self.folder / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -163,7 +173,7 @@ class Cluster:
             "--locale=C",
         ]
         command = [self.binaries.folder / "initdb", "-D", unfinished, "-U", OWNER, "--auth=peer", *encoding]
-        made = self.account.run(command if durable else [*command, "--no-sync"])
+        made = self.account.run(command if durable else [*command, "--no-sync"], pass_fds=[lock])
         if made.returncode != 0:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise self._failure("could not make its data directory", made.stderr)
@@ -186,16 +196,18 @@ class Cluster:
                 facts={"data": str(self.data), "data_version": written_by, "server_version": self.binaries.major},
             )
 
-    def _clear_stale_pid(self) -> None:
-        """Removes the pid file of a killed server where its number is another process's by now, which PostgreSQL would take for a server.
+    def _clear_stale_pids(self) -> None:
+        """Removes a killed server's pid files, whose number PostgreSQL would take for a server if it is a zombie's or another process's by now.
 
-        A postmaster works in its data directory; one that was started on these data by hand is thus left to PostgreSQL to find.
+        A postmaster works in its data directory; one that was started on these data by hand is so recognised, and left to PostgreSQL to report.
         """
-        pid_file = self.data / "postmaster.pid"
-        with suppress(OSError, ValueError):
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-            if Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/cwd").readlink() != self.data:
-                pid_file.unlink()
+        if sys.platform != "linux":
+            return
+        for file in (self.data / "postmaster.pid", self.sockets / ".s.PGSQL.5432.lock"):
+            with suppress(FileNotFoundError):
+                pid = file.read_text().split("\n", 1)[0]
+                if not _works_in(pid, self.data):
+                    file.unlink()
 
     def _ready(self) -> bool:
         """What the postmaster says of itself in the last line of its pid file (PostgreSQL's utils/pidfile.h)."""
@@ -203,7 +215,7 @@ class Cluster:
             lines = (self.data / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
             return False
-        mine = self._server is None or self._server.returncode is not None or lines[0] == str(self._server.pid)
+        mine = self._server is None or lines[0] == str(self._server.pid)
         return mine and len(lines) > 7 and lines[7].strip() == "ready"
 
     def _log_end(self) -> str:
@@ -225,3 +237,10 @@ class Cluster:
             file.write(text)
             os.fchmod(file.fileno(), 0o644)
         return str(path)
+
+
+def _works_in(pid: str, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
+    except OSError:
+        return False

@@ -45,17 +45,10 @@ class Account(NamedTuple):
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
         return options
 
-    def run(self, command: Sequence[str | Path], *, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str | Path], *, pass_fds: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end as this account; its output is captured as text."""
-        return subprocess.run(  # noqa: S603 - the programs are the wheel's own
-            [str(part) for part in command],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            **self.process_options(),
-        )
+        options = self.process_options() | {"cwd": "/", "capture_output": True, "text": True, "errors": "replace"}
+        return subprocess.run(command, check=False, pass_fds=pass_fds, **options)  # noqa: S603 - PostgreSQL's own programs
 
     def can_enter(self, folder: Path) -> bool:
         """Asked of the kernel, as that account: modes alone do not tell (ACLs, mounts)."""

@@ -129,21 +129,14 @@ class EmbeddedPostgres:
             raise
 
     def _watch(self, cluster: Cluster) -> subprocess.Popen[bytes]:
-        """Starts the watcher, before the server, so that no kill falls between. It gets a descriptor of its own, for this one's holds the lock."""
-        descriptor = open_lock(self._lock_file)
+        """Starts the watcher, before the server, so that no kill falls between. It gets descriptors of its own, that hold nothing yet."""
+        locks = [open_lock(self._lock_file), open_lock(cluster.lock_file)]
         try:
-            script = [
-                sys.executable,
-                "-I",
-                "-S",
-                str(watch.__file__),
-                str(descriptor),
-                str(cluster.account.uid),
-                str(cluster.account.gid),
-            ]
+            account = cluster.account
+            script = [sys.executable, "-I", "-S", str(watch.__file__), *map(str, (*locks, account.uid, account.gid))]
             return subprocess.Popen(  # noqa: S603 - our own script
                 [*script, *cluster.stop_command("fast")],
-                pass_fds=[descriptor],
+                pass_fds=locks,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -151,7 +144,8 @@ class EmbeddedPostgres:
                 start_new_session=True,  # Ctrl-C in the terminal is for the owner
             )
         finally:
-            os.close(descriptor)
+            for lock in locks:
+                os.close(lock)
 
 
 class _Use(NamedTuple):
