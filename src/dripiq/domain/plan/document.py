@@ -41,7 +41,7 @@ def load_document(
         max_bytes: the longest text taken; for a document, the sum of its texts.
     """
     document = source if isinstance(source, Mapping) else _read_json(source, findings, max_bytes)
-    if document is None:
+    if findings.faults:
         return None
     if not isinstance(document, Mapping):
         findings.add("$", FaultCode.UNREADABLE, f"A plan is a JSON object, not {type_name(document)}.")
