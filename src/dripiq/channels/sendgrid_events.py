@@ -1,0 +1,230 @@
+"""What does SendGrid's Event Webhook say, in dripiq's words?
+
+First `verify_signature` on the raw request, then `split_events` into one slice of bytes per event (both from `sendgrid_request`), then
+`translate`. Rules:
+
+- One bad event costs that one: it becomes an `EventFault`, and its neighbours are translated.
+- What is not in the event is not made up: `event_at` is the event's own `timestamp`, and an event without `sg_event_id` is named by a hash of
+  what it says, so that a redelivery meets its first copy.
+- `bounced` is a hard bounce, for it suppresses the address; every other failed delivery is `blocked`.
+
+Source: Twilio SendGrid, "Event Webhook Reference" and "Bounce and Block Classifications".
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from dripiq.channels.sendgrid_request import (
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    RawEvent,
+    clean_text,
+    jsonb_safe,
+    split_events,
+    verify_signature,
+)
+from dripiq.domain.events import EventType
+from dripiq.domain.ids import digest
+from dripiq.domain.states import Confidence
+
+__all__ = [
+    "PROVIDER",
+    "SIGNATURE_HEADER",
+    "TIMESTAMP_HEADER",
+    "EventFault",
+    "ProviderEvent",
+    "RawEvent",
+    "split_events",
+    "translate",
+    "verify_signature",
+]
+
+PROVIDER = "sendgrid"
+
+_TYPES = {
+    "processed": EventType.PROCESSED,
+    "delivered": EventType.DELIVERED,
+    "deferred": EventType.DEFERRED,
+    "open": EventType.OPENED,
+    "click": EventType.CLICKED,
+    "bounce": EventType.BOUNCED,
+    "blocked": EventType.BLOCKED,
+    "dropped": EventType.DROPPED,
+    "spamreport": EventType.SPAMREPORT,
+    "unsubscribe": EventType.UNSUBSCRIBED,
+    "group_unsubscribe": EventType.UNSUBSCRIBED,
+    "group_resubscribe": EventType.RESUBSCRIBED,
+}
+_OWN_FIELDS = frozenset(
+    {
+        "event",
+        "timestamp",
+        "sg_event_id",
+        "url",
+        "ip",
+        "useragent",
+        "sg_machine_open",
+        "dripiq_tenant",
+        "dripiq_message",
+    }
+)
+"""What a `ProviderEvent` holds in a field of its own; the rest is its payload."""
+
+_SECONDS = re.compile(r"\d{1,10}(\.\d{1,9})?")
+_EARLIEST = datetime(2009, 1, 1, tzinfo=UTC).timestamp()
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+
+_ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
+_NOT_THE_ADDRESS = ("content", "reputation", "frequency", "technical")
+_FAULTS_OF_THE_ADDRESS = frozenset({0, 1, 2})
+_FAULTS_OF_SOMETHING_ELSE = frozenset({(1, 7), (1, 8), (2, 2), (2, 3)})
+_ID_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """One event of a provider in dripiq's words.
+
+    Attributes:
+        index: its place in the request, from 0.
+        event_at: UTC, by the provider's clock.
+        provider_event_id: the same for every delivery of the same event; at most 255 characters.
+        tenant_id, message_id: our own ids as they travelled with the message; None where they did not come back.
+        provider_message_id: the provider's name for the message, as its SMTP reply gave it.
+        smtp_id: the Message-ID as the provider saw it, without angle brackets.
+        recipient: lower-case.
+        ip: one address that PostgreSQL's `inet` takes.
+        payload: everything else, safe for jsonb.
+    """
+
+    index: int
+    event_type: EventType
+    event_at: datetime
+    provider_event_id: str
+    tenant_id: str | None
+    message_id: str | None
+    provider_message_id: str | None
+    smtp_id: str | None
+    recipient: str | None
+    url: str | None
+    ip: str | None
+    user_agent: str | None
+    confidence: Confidence
+    payload: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFault:
+    """Why one event could not be translated: `not_an_object`, `unknown_event` or `bad_timestamp`."""
+
+    index: int
+    code: str
+    detail: str
+
+
+def translate(event: object, index: int) -> ProviderEvent | EventFault:
+    """One element of SendGrid's array (a `RawEvent.value`) in dripiq's words; never raises."""
+    if not isinstance(event, Mapping):
+        return EventFault(index, "not_an_object", "An event must be a JSON object.")
+    named = _text(event, "event")
+    event_type = _TYPES.get(named or "")
+    if event_type is None:
+        return EventFault(
+            index, "unknown_event", f"{(named or '')[:100]!r} is none of SendGrid's delivery or engagement events."
+        )
+    event_at = _instant(event.get("timestamp"))
+    if event_at is None:
+        return EventFault(index, "bad_timestamp", "`timestamp` must be seconds since 1970, between 2009 and 2100.")
+    sendgrid_id, smtp_id, recipient = _text(event, "sg_message_id"), _text(event, "smtp-id"), _text(event, "email")
+    message_id, url, ip = _argument(event, "dripiq_message"), _text(event, "url"), _address(_text(event, "ip") or "")
+    return ProviderEvent(
+        index=index,
+        event_type=_bounce_type(event) if event_type is EventType.BOUNCED else event_type,
+        event_at=event_at,
+        provider_event_id=_identity(event, event_at),
+        tenant_id=_argument(event, "dripiq_tenant"),
+        message_id=message_id,
+        # The first part of `sg_message_id` is the name that SendGrid's SMTP reply gave ("queued as …"); the rest is SendGrid's own.
+        provider_message_id=(sendgrid_id.partition(".")[0] or None) if sendgrid_id else None,
+        smtp_id=(smtp_id.strip("<> ") or None) if smtp_id else None,
+        recipient=recipient.lower() if recipient else None,
+        url=url,
+        ip=ip,
+        user_agent=_text(event, "useragent"),
+        confidence=Confidence.MACHINE if event.get("sg_machine_open") is True else Confidence.UNKNOWN,
+        payload={
+            clean_text(key): jsonb_safe(value)
+            for key, value in event.items()
+            if key not in _OWN_FIELDS or (key == "ip" and ip is None)
+        },
+    )
+
+
+def _bounce_type(event: Mapping[str, object]) -> EventType:
+    """Hard or soft: does the failure lie with the address, for good?
+
+    SendGrid's `type` "blocked" is a failure that it does not hold against the address. For the others its classification decides where it is
+    definite, then the enhanced status code (RFC 3463, section 3: class 5 with a subject of "other", addressing or mailbox, but for the sender's
+    address, a full mailbox and a message too long). With neither, SendGrid's word "bounce" stands.
+    """
+    if event.get("type") == "blocked":
+        return EventType.BLOCKED
+    classification = (_text(event, "bounce_classification") or "").lower()
+    if classification == "invalid address":
+        return EventType.BOUNCED
+    if classification.startswith(_NOT_THE_ADDRESS):
+        return EventType.BLOCKED
+    found = _ENHANCED.search(_text(event, "status") or "") or _ENHANCED.search(_text(event, "reason") or "")
+    if found is None:
+        return EventType.BOUNCED
+    status_class, subject, detail = map(int, found.groups())
+    hard = (
+        status_class == 5 and subject in _FAULTS_OF_THE_ADDRESS and (subject, detail) not in _FAULTS_OF_SOMETHING_ELSE
+    )
+    return EventType.BOUNCED if hard else EventType.BLOCKED
+
+
+def _identity(event: Mapping[str, object], event_at: datetime) -> str:
+    sg_event_id = _text(event, "sg_event_id")
+    if sg_event_id is not None:
+        return sg_event_id if len(sg_event_id) <= _ID_LENGTH else digest(sg_event_id)
+    said = [_text(event, key) or "" for key in ("sg_message_id", "smtp-id", "email", "event", "url")]
+    return digest(*said, _argument(event, "dripiq_message") or "", event_at.isoformat())
+
+
+def _instant(value: object) -> datetime | None:
+    if isinstance(value, str) and _SECONDS.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _EARLIEST <= value < _LATEST:
+        return None
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _text(event: Mapping[str, object], key: str) -> str | None:
+    """A field as clean text; None where it is missing, empty, or neither text nor a whole number."""
+    value = event.get(key)
+    if isinstance(value, str):
+        return clean_text(value).strip() or None
+    return str(jsonb_safe(value)) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _argument(event: Mapping[str, object], key: str) -> str | None:
+    """One of our custom arguments: beside the other fields as SendGrid posts them, or still in its `unique_args`."""
+    found = _text(event, key)
+    if found is None:
+        arguments = event.get("unique_args")
+        found = _text(arguments, key) if isinstance(arguments, Mapping) else None
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> str | None:
+    """One address for `inet`, which has no zones; None for anything else. (Cached: mail proxies open from few addresses.)"""
+    try:
+        return None if "%" in text else str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
