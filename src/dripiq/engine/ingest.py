@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from dripiq.channels.sendgrid_events import PROVIDER, RawEvent, split_events
+from dripiq.channels.sendgrid_events import PROVIDER, RawEvent, routing_of, split_events
 from dripiq.repositories.archive import (
     Slice,
     Stray,
@@ -50,15 +50,14 @@ def ingest(connection: Connection, raw: bytes, now: datetime) -> Receipt:
 
 def _route(connection: Connection, events: Sequence[RawEvent]) -> tuple[dict[str, list[RawEvent]], list[RawEvent]]:
     """The events of each tenant, and those of nobody: by the custom argument, else by the provider's message id."""
-    named = find_tenants(connection, {event.tenant_id for event in events if event.tenant_id})
-    nameless = {
-        event.provider_message_id for event in events if event.tenant_id not in named and event.provider_message_id
-    }
+    routes = [routing_of(event.value) for event in events]
+    named = find_tenants(connection, {tenant_id for tenant_id, _ in routes if tenant_id})
+    nameless = {message_id for tenant_id, message_id in routes if tenant_id not in named and message_id}
     by_message = find_tenants_by_provider_id(connection, PROVIDER, nameless) if nameless else {}
     by_tenant: dict[str, list[RawEvent]] = {}
     strays: list[RawEvent] = []
-    for event in events:
-        tenant_id = event.tenant_id if event.tenant_id in named else by_message.get(event.provider_message_id or "")
+    for event, (named_tenant, message_id) in zip(events, routes, strict=True):
+        tenant_id = named_tenant if named_tenant in named else by_message.get(message_id or "")
         if tenant_id is None:
             strays.append(event)
         else:

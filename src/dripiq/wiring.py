@@ -1,0 +1,98 @@
+"""How are the parts put together?
+
+The only place that knows them all: settings in, a database, an outbox and a worker out.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, make_url
+
+from dripiq.channels.base import Sender
+from dripiq.channels.folder import FolderSender
+from dripiq.channels.smtp import SmtpSender
+from dripiq.channels.smtp_line import Security
+from dripiq.config import Settings
+from dripiq.db.migrate import check_current
+from dripiq.db.session import connect, make_engine
+from dripiq.domain.states import Channel
+from dripiq.domain.unsubscribe import Subscription, sign
+from dripiq.engine.claim import Share
+from dripiq.engine.clock import DatabaseClock
+from dripiq.engine.dispatch import Outbox
+from dripiq.engine.dispatch.prepare import Unsubscribe
+from dripiq.engine.loop import Pace, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database that runs: its direct URL (for migrations and LISTEN), and an engine on it."""
+
+    direct_url: str
+    engine: Engine
+
+    def check(self) -> None:
+        """Raise DatabaseError where it cannot be reached, or does not fit this code."""
+        with connect(self.engine) as connection:
+            check_current(connection)
+
+
+@contextmanager
+def running_database(settings: Settings) -> Iterator[Database]:
+    """The configured database, or dripiq's own, which is started for as long as this lasts.
+
+    Raises:
+        ConfigurationError: dripiq's own is not installed or cannot live in `home`.
+        DatabaseError: it does not start.
+    """
+    if settings.database_url is not None:
+        yield from _with_engine(settings, settings.database_url.get_secret_value(), settings.migration_url or "")
+        return
+    from dripiq.db.embedded import EmbeddedPostgres
+
+    with EmbeddedPostgres(settings.home) as url:
+        yield from _with_engine(settings, url, url)
+
+
+def _with_engine(settings: Settings, url: str, direct_url: str) -> Iterator[Database]:
+    engine = make_engine(url, pool_size=settings.database_pool, prepared=not settings.pooled)
+    try:
+        yield Database(direct_url, engine)
+    finally:
+        engine.dispose()
+
+
+def make_sender(settings: Settings) -> Sender:
+    """The configured way of sending e-mail."""
+    if settings.email_channel == "folder":
+        return FolderSender(settings.mail_folder or settings.home / "mail")
+    return SmtpSender(
+        settings.smtp_host,
+        settings.smtp_port,
+        hostname=settings.smtp_hostname,
+        security=Security(settings.smtp_security),
+        username=settings.smtp_username,
+        password=settings.smtp_password,
+        connections=settings.smtp_connections,
+        timeout=settings.smtp_timeout,
+        provider=settings.smtp_provider,
+    )
+
+
+def unsubscribe_links(settings: Settings) -> Unsubscribe | None:
+    """Makes unsubscribe links, where the API's public address is set."""
+    if settings.public_url is None or settings.secret is None:
+        return None
+    base, secret = settings.public_url.rstrip("/"), settings.secret.get_secret_value()
+    return lambda tenant_id, address: (
+        f"{base}/unsubscribe/{sign(Subscription(tenant_id, Channel.EMAIL, address), secret)}"
+    )
+
+
+def make_worker(settings: Settings, database: Database, sender: Sender) -> Worker:
+    """A worker on a database; `sender` carries its e-mail."""
+    outbox = Outbox(database.engine, DatabaseClock(), {Channel.EMAIL: sender}, unsubscribe_links(settings))
+    listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    pace = Pace(Share(settings.batch, settings.lease), settings.poll, settings.upkeep, listen_url)
+    return Worker(outbox, pace)
