@@ -108,7 +108,7 @@ def test_a_disk_that_hangs_leaves_unknown_what_it_has_not_confirmed(
             return build(message, at)
 
         monkeypatch.setattr("dripiq.channels.folder.build", stuck)
-        outcomes = await FolderSender(tmp_path, timeout=0.3).send([mail("a"), mail("b"), mail("c")])
+        outcomes = await FolderSender(tmp_path, timeout=1.0).send([mail("a"), mail("b"), mail("c")])
         thawed.set()
         assert [(outcome.id, outcome.verdict) for outcome in outcomes] == [
             ("a", Verdict.ACCEPTED),

@@ -240,7 +240,7 @@ def test_an_answer_out_of_the_protocol_is_unknown(said: str) -> None:
 def test_a_server_silent_after_the_mail_leaves_it_unknown_within_the_timeout() -> None:
     async def main() -> None:
         server = Server(on_data=hang)
-        async with listening(server), sending(server.port, timeout=0.6) as sender:
+        async with listening(server), sending(server.port, timeout=2.0) as sender:
             async with asyncio.timeout(5):
                 assert verdicts(await sender.send(mails(3))) == [(Verdict.UNKNOWN, "timeout")] * 3
             assert len(server.received) == 3
@@ -253,7 +253,7 @@ def test_a_server_silent_before_the_mail_has_not_taken_it(step: str) -> None:
     async def main() -> None:
         server = Server()
         setattr(server, step, hang)
-        async with listening(server), sending(server.port, timeout=0.6) as sender:
+        async with listening(server), sending(server.port, timeout=1.0) as sender:
             assert verdicts(await sender.send(mails(2))) == [(Verdict.TEMPORARY, "timeout")] * 2
             assert server.received == []
 

@@ -167,7 +167,7 @@ def test_our_ids_travel_as_unique_arguments(tenant_id: str) -> None:
         ("x" * 998, "7bit"),
         ("x" * 999, "quoted-printable"),
         ("a\0b", "quoted-printable"),
-        ("Grüße an alle, die mitlesen\n", "quoted-printable"),
+        ("Grüße aus Köln an euch zusammen\n", "quoted-printable"),
         ("Здравствуйте\n", "base64"),
     ],
 )
