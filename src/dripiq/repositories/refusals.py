@@ -28,6 +28,8 @@ def refusals_named(table: Table) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError as error:  # a lone surrogate: the driver fails before it asks
+        raise InputError(f"{table.name}: a value can't be stored: {error}", facts={"table": table.name}) from error
     except DBAPIError as error:
         named = _named(table, error)
         if named is None:
@@ -59,7 +61,8 @@ def _named(table: Table, error: DBAPIError) -> DripiqError | None:
             f"{table.name}.{diag.column_name} needs a value.", facts={**facts, "columns": [diag.column_name]}
         )
     if (state or "").startswith("22") or (state is None and type(error.orig).__name__ == "DataError"):
-        return InputError(f"{table.name}: a value can't be stored: {_first_line(error)}", facts=facts)
+        reason = ": ".join(filter(None, (str(error.orig).partition("\n")[0], getattr(diag, "message_detail", None))))
+        return InputError(f"{table.name}: a value can't be stored: {reason}", facts=facts)
     return None
 
 
@@ -79,7 +82,3 @@ def _detail_columns(diag: Any) -> list[str]:
 def _rule(table: Table, name: str | None) -> str:
     checks = (c for c in table.constraints if isinstance(c, CheckConstraint))
     return next((str(check.sqltext) for check in checks if check.name == name), str(name))
-
-
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).splitlines()[0] if str(error.orig) else "its type does not take it."
