@@ -1,8 +1,8 @@
 """How does Alembic run a revision here?
 
-`dripiq.db.migrate` hands in the connection, which holds no open transaction, and how long to wait for a lock. Going up, each revision is a transaction of its own; going back,
-all of them are one, so that a refusal changes nothing. A table lock that cannot be had in time gives up, for a queued one would hold up the
-whole application behind it.
+`dripiq.db.migrate` hands in the connection, which holds no open transaction, and how long to wait for a lock. Going up, each revision is a transaction
+of its own; going back, all of them are one, so that a refusal changes nothing. A table lock that cannot be had in time gives up, for a queued one
+would hold up the whole application behind it.
 """
 
 from alembic import context
