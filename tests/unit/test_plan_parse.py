@@ -255,7 +255,7 @@ def test_all_faults_are_reported_at_once_in_the_error() -> None:
 
 
 def test_what_is_no_json_exits_as_unreadable() -> None:
-    with pytest.raises(UnreadablePlan, match="^The plan has one fault: \\$: The plan is not JSON") as caught:
+    with pytest.raises(UnreadablePlan, match=r"^The plan has one fault: \$: The plan is not JSON") as caught:
         parse_plan("version: 1.0")
     assert (caught.value.error_code, caught.value.exit_code) == ("plan_unreadable", 2)
 
@@ -292,5 +292,5 @@ def test_durations_are_read_as_iso_8601_says(text: str, length: timedelta) -> No
     "text", ["", "P", "PT", "P1DT", "1D", "PT1", "P1H", "PT1D", "p1d", "P 1D", "P1D ", "P٣D", "P1Y", "P999999999W"]
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="write|allowed"):
+    with pytest.raises(ValueError, match=r"write|allowed"):
         parse_duration(text)

@@ -17,7 +17,14 @@ from dripiq.domain.plan.verify import check_plan, facts
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts
-documents = st.dictionaries(texts, st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12), max_size=6)  # fmt: skip
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
+)
+documents = st.dictionaries(texts, values, max_size=6)
+keys = st.text() | st.sampled_from(["nodes", "version", "id", "defaults", "transitions", "quietHours"])
+anything = st.recursive(
+    scalars | st.floats() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=20
+)
 
 
 def shuffled(value: Any, draw: Any) -> Any:
@@ -89,7 +96,7 @@ def test_a_plan_damaged_anywhere_is_read_or_refused_and_never_crashes(plan: dict
     read_or_refused(plan)
 
 
-@given(document=st.recursive(scalars | st.floats() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["nodes", "version", "id", "defaults", "transitions", "quietHours"]), inner), max_leaves=20))  # fmt: skip
+@given(document=anything)
 def test_no_json_at_all_raises_anything_but_a_plan_error(document: Any) -> None:
     read_or_refused(json.dumps(document))
     if isinstance(document, dict):

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, Final
 
 from liquid import Environment
+from liquid.builtin.filters.misc import default
 from liquid.context import RenderContext
 from liquid.exceptions import FilterArgumentError, UndefinedError
 from liquid.template import BoundTemplate
@@ -107,7 +108,7 @@ class _Sandbox(Environment):
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         self.tags = {name: tag for name, tag in self.tags.items() if name in _TAGS | _PSEUDO_TAGS}
-        self.filters = {name: _bounded(name, self.filters[name]) for name in sorted(_FILTERS)}
+        self.filters = {name: _bounded(name, self.filters[name]) for name in sorted(_FILTERS)} | {"default": default}
 
 
 def _bounded(name: str, apply: _Filter) -> _Filter:

@@ -282,11 +282,8 @@ def _hint(word: str, known: Iterable[str]) -> str:
 
 
 def _line(template: str, error: LiquidError) -> str:
-    return (
-        f"Line {template.count(chr(10), 0, error.token.start_index) + 1}: "
-        if error.token and error.token.start_index >= 0
-        else ""
-    )
+    at = error.token.start_index if error.token else -1
+    return f"Line {template.count(chr(10), 0, at) + 1}: " if at >= 0 else "At the end: "
 
 
 def _too_long() -> TemplateError:
