@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,7 +119,8 @@ class World:
 
     def message(self, node_id: str = "intro") -> str:
         found: str = self.value(
-            "SELECT id FROM dripiq_app.outbound_messages WHERE tenant_id = :tenant_id AND node_id = :node_id", node_id=node_id
+            "SELECT id FROM dripiq_app.outbound_messages WHERE tenant_id = :tenant_id AND node_id = :node_id",
+            node_id=node_id,
         )
         return found
 
@@ -151,16 +152,16 @@ def settle_tenant(database: Engine, contacts: int, name: str = "Acme") -> tuple[
 
 
 @pytest.fixture
-def world(engine: Engine, tmp_path: Path) -> Iterator[World]:
+def world(engine: Engine, tmp_path: Path) -> World:
     """A tenant with one contact."""
     made = World(engine, tmp_path / "mail")
     made.tenant_id, made.sender_id, made.contacts = settle_tenant(engine, 1)
-    yield made
+    return made
 
 
 @pytest.fixture
-def crowd(engine: Engine, tmp_path: Path) -> Iterator[World]:
+def crowd(engine: Engine, tmp_path: Path) -> World:
     """A tenant with fifty contacts."""
     made = World(engine, tmp_path / "mail")
     made.tenant_id, made.sender_id, made.contacts = settle_tenant(engine, 50)
-    yield made
+    return made

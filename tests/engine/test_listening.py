@@ -16,14 +16,19 @@ OPEN_THEN_CLICK = email_plan(
     {
         "id": "wait_click",
         "action": "wait",
-        "transitions": [{"on": "clicked", "to": "stop", "within": "PT24H"}, {"on": "no_click", "to": "bump", "after": "PT24H"}],
+        "transitions": [
+            {"on": "clicked", "to": "stop", "within": "PT24H"},
+            {"on": "no_click", "to": "bump", "after": "PT24H"},
+        ],
     },
     {"id": "bump"},
 )
 
 
 def path(world: World) -> list[tuple[str | None, str]]:
-    return [tuple(row) for row in world.rows("SELECT to_node_id, trigger FROM dripiq_app.campaign_transitions ORDER BY seq")]
+    return [
+        tuple(row) for row in world.rows("SELECT to_node_id, trigger FROM dripiq_app.campaign_transitions ORDER BY seq")
+    ]
 
 
 def test_an_open_and_a_click_take_their_steps(world: World) -> None:
@@ -83,7 +88,13 @@ def test_a_late_webhook_counts_for_when_it_happened(world: World) -> None:
 
 def test_an_open_outside_its_window_moves_nothing_and_the_timer_still_fires(world: World) -> None:
     plan = email_plan(
-        {"id": "intro", "transitions": [{"on": "opened", "to": "stop", "within": "PT1H"}, {"on": "no_open", "to": "bump", "after": "PT72H"}]},
+        {
+            "id": "intro",
+            "transitions": [
+                {"on": "opened", "to": "stop", "within": "PT1H"},
+                {"on": "no_open", "to": "bump", "after": "PT72H"},
+            ],
+        },
         {"id": "bump"},
     )
     world.enroll(plan)
@@ -98,7 +109,9 @@ def test_an_open_outside_its_window_moves_nothing_and_the_timer_still_fires(worl
 
 
 def test_a_hard_bounce_suppresses_and_an_unsubscribe_stops_whatever_the_plan_says(crowd: World) -> None:
-    plan = email_plan({"id": "intro", "transitions": [{"on": "no_open", "to": "bump", "after": "PT72H"}]}, {"id": "bump"})
+    plan = email_plan(
+        {"id": "intro", "transitions": [{"on": "no_open", "to": "bump", "after": "PT72H"}]}, {"id": "bump"}
+    )
     crowd.enroll(plan, crowd.contacts[:2])
     crowd.work()
     bounced, left = crowd.rows("SELECT id, to_address FROM dripiq_app.outbound_messages ORDER BY to_address")
@@ -120,7 +133,9 @@ def test_one_bad_event_costs_that_one(world: World) -> None:
     world.enroll(OPEN_THEN_CLICK)
     world.work()
     message = world.message()
-    world.receive({"event": "delivered", "message": message}, {"event": "no such"}, {"event": "open", "message": message})
+    world.receive(
+        {"event": "delivered", "message": message}, {"event": "no such"}, {"event": "open", "message": message}
+    )
     world.work()
     (delivery,) = world.rows("SELECT status, error FROM dripiq_app.webhook_deliveries")
     assert (delivery.status, delivery.error) == ("processed", "event 1: unknown_event")

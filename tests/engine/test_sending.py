@@ -27,7 +27,9 @@ def test_every_contact_of_a_crowd_gets_one_mail(crowd: World) -> None:
     assert crowd.rows("SELECT DISTINCT status FROM dripiq_app.contact_campaigns") == [("completed",)]
 
 
-def test_who_is_enrolled_already_is_skipped_and_who_has_finished_starts_anew_with_a_new_version_and_visit(world: World) -> None:
+def test_who_is_enrolled_already_is_skipped_and_who_has_finished_starts_anew_with_a_new_version_and_visit(
+    world: World,
+) -> None:
     first = world.enroll(ONE_MAIL)
     again = world.enroll(ONE_MAIL)
     assert again.enrolled == {}
@@ -71,7 +73,11 @@ def test_a_send_that_comes_due_in_quiet_hours_is_put_off_with_its_reason(world: 
     world.work()
     assert world.mails() == []
     (action,) = world.rows("SELECT status, reason, run_at FROM dripiq_app.scheduled_actions")
-    assert (action.status, action.reason, action.run_at.isoformat()) == ("pending", "quiet_hours", "2026-03-05T08:00:00+00:00")
+    assert (action.status, action.reason, action.run_at.isoformat()) == (
+        "pending",
+        "quiet_hours",
+        "2026-03-05T08:00:00+00:00",
+    )
 
 
 def test_no_event_no_open_leads_to_the_next_mail(world: World) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "EventFault",
     "ProviderEvent",
     "RawEvent",
+    "routing_of",
     "split_events",
     "translate",
     "verify_signature",
@@ -162,6 +163,14 @@ def translate(event: object, index: int) -> ProviderEvent | EventFault:
             if key not in _OWN_FIELDS or (key == "ip" and ip is None)
         },
     )
+
+
+def routing_of(event: object) -> tuple[str | None, str | None]:
+    """Whose an element of SendGrid's array is: our tenant's id as it travelled with the message, and SendGrid's name for the message."""
+    if not isinstance(event, Mapping):
+        return None, None
+    sendgrid_id = _text(event, "sg_message_id")
+    return _argument(event, "dripiq_tenant"), (sendgrid_id.partition(".")[0] or None) if sendgrid_id else None
 
 
 def _bounce_type(event: Mapping[str, object]) -> EventType:

@@ -8,7 +8,9 @@ import re
 
 from dripiq.domain.errors import InputError
 
-_EMAIL = re.compile(r"[^\s@<>(),;:\"\[\]\\\x00-\x20\x7f]{1,64}@(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+_EMAIL = re.compile(
+    r"[^\s@<>(),;:\"\[\]\\\x00-\x20\x7f-\U0010ffff]{1,64}@(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}"
+)
 
 
 def normalise_email(text: str) -> str:
@@ -18,7 +20,8 @@ def normalise_email(text: str) -> str:
         text: an address as typed, without a display name.
 
     Raises:
-        InputError: `invalid_email` when it is not an address that SMTP can carry (RFC 5321, section 4.1.2, without quoted local parts).
+        InputError: `invalid_email` when it is not an address that SMTP can carry (RFC 5321, section 4.1.2, without quoted local parts;
+            letters beyond ASCII before the `@` would need SMTPUTF8, RFC 6531, which few servers take).
     """
     local, at, domain = text.strip().lower().rpartition("@")
     try:
@@ -26,7 +29,9 @@ def normalise_email(text: str) -> str:
     except UnicodeError:
         address = ""
     if not _EMAIL.fullmatch(address):
-        raise InputError(f"{text.strip()!r} is not an e-mail address.", code="invalid_email", facts={"value": text.strip()})
+        raise InputError(
+            f"{text.strip()!r} is not an e-mail address.", code="invalid_email", facts={"value": text.strip()}
+        )
     return address
 
 

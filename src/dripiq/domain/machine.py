@@ -39,16 +39,13 @@ from dripiq.domain.moves import (
     TimerDue,
     Verdict,
 )
-from dripiq.domain.plan.model import STOP, Node, NodeAction, Plan, Transition
+from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Node, NodeAction, Plan, Transition
 from dripiq.domain.states import CampaignStatus, Confidence
 from dripiq.domain.timing import next_allowed
 from dripiq.domain.visits import arm, closing_time, complete, enter, follow, moved
 
 CONTACT_WIDE: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT, Trigger.BOUNCED, Trigger.REPLIED})
 """What an event says of the contact, whichever message it is of."""
-
-ALWAYS_STOP: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT})
-"""What no plan can carry on after: the contact has asked for silence."""
 
 _STRENGTH: Final = {Confidence.MACHINE: 0, Confidence.UNKNOWN: 1, Confidence.HUMAN: 2}
 

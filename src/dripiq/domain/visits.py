@@ -18,7 +18,7 @@ OPEN_END: Final = timedelta(days=30)
 
 def closing_time(node: Node, start: datetime) -> datetime | None:
     """When the last event of a visit without timers can still move it; None where no event can."""
-    ends = [start + (way.within or OPEN_END) for way in node.transitions if not way.on.is_timer]
+    ends = [start + (OPEN_END if way.within is None else way.within) for way in node.transitions if not way.on.is_timer]
     return max(ends, default=None)
 
 

@@ -5,7 +5,7 @@ doubts are settled as the tenant wants, partitions are made ahead.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
@@ -78,6 +78,7 @@ def settle(database: Engine, clock: Clock) -> Repairs:
 
 def make_partitions(database: Engine, clock: Clock) -> Repairs:
     """See that the partitions of the months ahead are there."""
-    with database.begin() as connection:
-        now: datetime = clock.now(connection)
+    with database.connect() as connection:
+        now = clock.now(connection)
+        connection.rollback()  # so that each month is a transaction of its own
         return Repairs(partitions_made=len(ensure_partitions(connection, months_ahead=MONTHS_AHEAD, now=now)))

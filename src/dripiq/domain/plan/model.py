@@ -103,6 +103,9 @@ class Plan:
         return self.nodes[node_id]
 
 
+ALWAYS_STOP: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT})
+"""What no plan can carry on after: the contact has asked for silence."""
+
 DEFAULT_TIMERS: Final[Mapping[Trigger, timedelta]] = {
     Trigger.NO_OPEN: timedelta(hours=72),
     Trigger.NO_CLICK: timedelta(hours=24),

@@ -15,15 +15,13 @@ from dripiq.domain.plan.canonical import hash_plan
 from dripiq.domain.plan.document import MAX_BYTES, load_document
 from dripiq.domain.plan.faults import Fault, FaultCode, Findings, did_you_mean, plan_error, quoted
 from dripiq.domain.plan.fields import Fields
-from dripiq.domain.plan.model import DEFAULT_TIMERS, STOP, Node, NodeAction, Plan, QuietHours, Transition
+from dripiq.domain.plan.model import ALWAYS_STOP, DEFAULT_TIMERS, STOP, Node, NodeAction, Plan, QuietHours, Transition
 from dripiq.domain.states import Channel, Confidence
 
 MAX_NODES: Final = 5_000
 MAX_VISITS: Final = 1_000
 """The largest `maxVisits`."""
 
-ALWAYS_STOP: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT})
-"""No plan can go on writing to somebody who said no."""
 
 _PLAN_KEYS: Final = ("version", "timezone", "quietHours", "startNodeId", "nodes", "defaults", "maxVisits")
 _NODE_KEYS: Final = ("id", "channel", "action", "subject", "body", "schedule", "senderIdentityId", "transitions")

@@ -18,7 +18,7 @@ from dripiq.domain.gates import Closed, Effect, SendFacts, first_closed
 from dripiq.domain.ids import send_key
 from dripiq.domain.moves import IN_DOUBT, Stop
 from dripiq.domain.plan.model import Node
-from dripiq.domain.render import render
+from dripiq.domain.render import render, render_subject
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel, ValidationResult, ValidationStatus
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import react
@@ -179,7 +179,6 @@ def _draft(
         "sender": {"email": sender.from_email, "name": sender.from_name},
         "unsubscribe_url": link,
     }
-    subject = render(node.subject, context) if node.subject is not None else None
     message = OutgoingMessage(
         id=message_id,
         tenant_id=tenant_id,
@@ -189,7 +188,7 @@ def _draft(
         from_address=sender.from_email,
         from_name=sender.from_name,
         reply_to=sender.reply_to,
-        subject=" ".join(subject.split()) if subject is not None else None,
+        subject=render_subject(node.subject, context) if node.subject is not None else None,
         body=render(node.body or "", context),
         message_id=f"{message_id}@{domain_of(sender.from_email)}",
         unsubscribe_url=link,
