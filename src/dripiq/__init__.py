@@ -1,0 +1,55 @@
+"""dripiq: an outreach-campaign engine on PostgreSQL. A contact, a plan, a campaign of its own.
+
+What an application calls, inside its own transaction::
+
+    with Session(engine) as session, session.begin():
+        ...                                             # the application's own statements
+        dripiq.enroll(session, tenant_id, plan, [contact_id])
+
+Every function takes the caller's SQLAlchemy `Connection` or `Session` and commits nothing; in async code, `await session.run_sync(...)`. Names are loaded
+when they are first used, so importing `dripiq` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dripiq.domain.errors import DripiqError
+    from dripiq.domain.plan.verify import check_plan
+    from dripiq.engine.enroll import Enrolment, enroll
+    from dripiq.engine.steer import pause, pause_sending, resume, resume_sending, stop
+    from dripiq.engine.suppress import suppress
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DripiqError": "dripiq.domain.errors",
+    "Enrolment": "dripiq.engine.enroll",
+    "check_plan": "dripiq.domain.plan.verify",
+    "enroll": "dripiq.engine.enroll",
+    "pause": "dripiq.engine.steer",
+    "pause_sending": "dripiq.engine.steer",
+    "resume": "dripiq.engine.steer",
+    "resume_sending": "dripiq.engine.steer",
+    "stop": "dripiq.engine.steer",
+    "suppress": "dripiq.engine.suppress",
+}
+
+__all__ = [
+    "DripiqError",
+    "Enrolment",
+    "check_plan",
+    "enroll",
+    "pause",
+    "pause_sending",
+    "resume",
+    "resume_sending",
+    "stop",
+    "suppress",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dripiq' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

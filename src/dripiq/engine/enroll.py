@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
 from dripiq.domain.errors import PlanError
 from dripiq.domain.moves import Start
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.plan.verify import check_plan
 from dripiq.domain.states import Channel, PlanOrigin
+from dripiq.engine.caller import connection_of, time_of
 from dripiq.engine.react import react
 from dripiq.repositories.archive import notify_work
 from dripiq.repositories.enrollment import insert_drafts, insert_versions, read_enrollable
@@ -40,12 +42,12 @@ class Enrolment:
 
 
 def enroll(
-    connection: Connection,
+    caller: Connection | Session,
     tenant_id: str,
     plan: dict[str, Any],
     contact_ids: Sequence[str],
     *,
-    now: datetime,
+    now: datetime | None = None,
     sender_identity_id: str | None = None,
     generated_by: PlanOrigin = PlanOrigin.MANUAL,
     created_by: str | None = None,
@@ -53,10 +55,10 @@ def enroll(
     """Give contacts a campaign of their own that follows `plan`, and start it.
 
     Args:
-        connection: in the caller's transaction; nothing is committed here.
+        caller: the caller's connection or session, in its transaction; nothing is committed here.
         plan: the plan's JSON document.
         contact_ids: any number; a repeated id counts once.
-        now: the engine's time (aware, UTC).
+        now: the time (aware, UTC) at which this happens; None for the database's.
         sender_identity_id: the tenant's sender; None for its default one.
         created_by: the id of the user who does this.
 
@@ -64,6 +66,8 @@ def enroll(
         PlanError: the plan has faults, or sends over more than one channel; nothing is written.
     """
     checked = check_plan(plan)
+    connection = connection_of(caller)
+    now = time_of(connection, now)
     channel = channel_of(checked)
     stored = (plan, checked.version, checked.plan_hash)
     wanted = list(dict.fromkeys(contact_ids))

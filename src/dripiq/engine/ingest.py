@@ -3,10 +3,12 @@
 The request is cut into one slice per tenant, each archived with its own hash; what cannot be routed is quarantined. Nothing is made of the events here.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
 from sqlalchemy import Connection
 
 from dripiq.channels.sendgrid_events import PROVIDER, RawEvent, routing_of, split_events
@@ -20,14 +22,25 @@ from dripiq.repositories.archive import (
     quarantine,
 )
 
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_LONG_NUMBER = re.compile(rb"[0-9][eE]-[0-9]{4}|\.[0-9]{1000}")
+"""PostgreSQL's numeric ends at 16,383 decimal places, where a float would round. (Numbers beyond a double are no JSON to orjson.)"""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one request: how many slices are new, were there before, or went to quarantine."""
+    """What became of one request.
+
+    Attributes:
+        stored, known: slices (one a tenant) that are new, and that were there before.
+        quarantined: events that no tenant could be found for.
+        changed: whether anything of it is new, quarantine included.
+    """
 
     stored: int
     known: int
     quarantined: int
+    changed: bool
 
 
 def ingest(connection: Connection, raw: bytes, now: datetime) -> Receipt:
@@ -42,10 +55,10 @@ def ingest(connection: Connection, raw: bytes, now: datetime) -> Receipt:
     slices = [Slice(t, body := raw if whole else _join(own), _as_text(body)) for t, own in sorted(by_tenant.items())]
     stored = archive(connection, PROVIDER, slices, now)
     lost = [Stray("unknown_tenant", _join(strays))] if strays else []
-    quarantine(connection, PROVIDER, lost, now)
+    put_aside = quarantine(connection, PROVIDER, lost, now)
     if stored:
         notify_work(connection)
-    return Receipt(stored, len(slices) - stored, len(strays))
+    return Receipt(stored, len(slices) - stored, len(strays), changed=stored + put_aside > 0)
 
 
 def _route(connection: Connection, events: Sequence[RawEvent]) -> tuple[dict[str, list[RawEvent]], list[RawEvent]]:
@@ -70,10 +83,13 @@ def _join(events: Iterable[RawEvent]) -> bytes:
 
 
 def _as_text(raw: bytes) -> str | None:
-    """The slice as jsonb can hold it: without NUL and surrogates, which it refuses; None where it cannot."""
+    """The slice as text where jsonb can hold it, else None: the bytes are kept in any case, and one broken event must not refuse its neighbours."""
     if b"\\u0000" in raw or b"\\ud" in raw.lower():
         return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
+    if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRING.sub(b"", raw)):
         return None
+    try:
+        orjson.loads(raw)
+    except ValueError:
+        return None
+    return raw.decode()

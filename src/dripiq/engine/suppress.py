@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
 from dripiq.domain.states import Channel, SuppressionScope, SuppressionSource, SuppressionType
+from dripiq.engine.caller import connection_of, time_of
 from dripiq.repositories.intake import Suppression, upsert_suppressions
 from dripiq.repositories.sending_lock import lock_exclusive
 
 
 def suppress(
-    connection: Connection,
+    caller: Connection | Session,
     tenant_id: str,
     values: Sequence[str],
     *,
-    now: datetime,
+    now: datetime | None = None,
     channel: Channel = Channel.EMAIL,
     scope: SuppressionScope = SuppressionScope.ADDRESS,
     kind: SuppressionType = SuppressionType.MANUAL,
@@ -29,8 +31,10 @@ def suppress(
 
     Args:
         values: stored forms (`addresses.normalise_email`), or domains in lower case where `scope` is domain.
-        now: the engine's time (aware, UTC).
+        now: the time (aware, UTC) at which this happens; None for the database's.
     """
+    connection = connection_of(caller)
     lock_exclusive(connection, [(tenant_id, channel)])
+    now = time_of(connection, now)
     wanted = [Suppression(str(channel), value, str(scope), str(kind), str(source), now) for value in values]
     upsert_suppressions(connection, tenant_id, wanted, now)

@@ -94,10 +94,12 @@ COMMIT_TO_SEND = text(
     """
     UPDATE dripiq_app.outbound_messages AS message
     SET status = 'sending', attempts = message.attempts + 1, updated_at = :now
-    FROM dripiq_app.contact_campaigns AS campaign
     WHERE message.tenant_id = :tenant_id AND message.id = ANY (CAST(:ids AS text[])) AND message.status = 'queued'
-      AND campaign.tenant_id = :tenant_id AND campaign.id = message.contact_campaign_id
-      AND campaign.status = 'active' AND campaign.current_node_id = message.node_id AND campaign.visit = message.visit
+      AND (
+          SELECT campaign.status = 'active' AND campaign.current_node_id = message.node_id AND campaign.visit = message.visit
+          FROM dripiq_app.contact_campaigns AS campaign
+          WHERE campaign.tenant_id = :tenant_id AND campaign.id = message.contact_campaign_id
+      )
       AND NOT EXISTS (
           SELECT FROM dripiq_app.communication_suppressions AS suppression
           WHERE suppression.tenant_id = :tenant_id AND suppression.channel = :channel
@@ -112,7 +114,10 @@ COMMIT_TO_SEND = text(
     RETURNING message.id, message.attempts
     """
 )
-"""The point of no return. Its transaction has taken the sending lock (`sending_lock.lock_shared`) by an earlier statement."""
+"""The point of no return. Its transaction has taken the sending lock (`sending_lock.lock_shared`) by an earlier statement.
+
+The campaign is asked for row by row: as a join, the planner would rather walk all active campaigns while it knows little of the tables.
+"""
 
 RECORD_ACCEPTED = text(
     """
