@@ -47,6 +47,8 @@ from dripiq.domain.visits import arm, closing_time, complete, enter, follow, mov
 CONTACT_WIDE: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT, Trigger.BOUNCED, Trigger.REPLIED})
 """What an event says of the contact, whichever message it is of."""
 
+_TURNS: Final = (Start, Accepted, Refused, Happened, TimerDue, Pause, Resume, Stop)
+
 _STRENGTH: Final = {Confidence.MACHINE: 0, Confidence.UNKNOWN: 1, Confidence.HUMAN: 2}
 
 
@@ -68,30 +70,37 @@ def step(plan: Plan, state: State, event: Input, now: datetime) -> Decision:
 def advance(plan: Plan, state: State, events: Iterable[Input], recorded: Iterable[Happened], now: datetime) -> Decision:
     """Answer a batch of inputs in the order of their own times.
 
-    Whenever a visit gains its message (on entry of a wait, on acceptance of a send), the events recorded of that message at or after the
-    entry are handed in again; none is taken twice as the same thing, so the batch ends.
+    Whenever a visit gains its message (on entry of a wait, on acceptance of a send), or loses a timer that held later events back, the events
+    recorded of that message at or after the entry are handed in again; none is taken twice as the same thing, so the batch ends.
 
     Args:
         recorded: the stored events of the campaign's present message, those of the batch included or not.
     """
     decision = Decision(state, state)
-    queue = sorted(events, key=lambda event: event.at, reverse=True)
-    stored = {event.ref: event for event in (*recorded, *queue) if isinstance(event, Happened)}
+    queue = sorted(events, key=_turn, reverse=True)
+    # What is recorded knows as what it was taken; a copy that comes in anew does not.
+    stored = {event.ref: event for event in (*queue, *recorded) if isinstance(event, Happened)}
     while queue:
         event, here = queue.pop(), decision.after
+        if isinstance(event, Happened):
+            event = stored[event.ref]
         answer = step(plan, here, event, now)
         decision = decision.then(answer)
         for move in answer.moves:
             if move.event_ref in stored:
                 stored[move.event_ref] = replace(stored[move.event_ref], taken_as=move.trigger)
-        if answer.after.message is not None and (answer.after.message, answer.after.visit) != (
-            here.message,
-            here.visit,
-        ):
-            again = _to_hand_again(answer.after, stored.values())
+        arrived = (answer.after.message, answer.after.visit) != (here.message, here.visit)
+        if arrived or Verdict.VOIDED_TIMER in answer.verdicts:
+            again = _to_hand_again(answer.after, (e for e in stored.values() if arrived or e != event))
             queue = [e for e in queue if not (isinstance(e, Happened) and e.ref in again)]
-            queue = sorted((*queue, *again.values()), key=lambda e: e.at, reverse=True)
+            queue = sorted((*queue, *again.values()), key=_turn, reverse=True)
     return decision
+
+
+def _turn(event: Input) -> tuple[datetime, int, str]:
+    """Which comes first, the same on every machine: by time; at one instant an event before the timer that waits for it."""
+    detail = f"{event.trigger} {event.ref}" if isinstance(event, Happened) else repr(event)
+    return event.at, _TURNS.index(type(event)), detail
 
 
 def _to_hand_again(state: State, stored: Iterable[Happened]) -> dict[str, Happened]:
@@ -165,7 +174,7 @@ def _refuse(plan: Plan, state: State, event: Refused, now: datetime) -> Decision
 
 def _fire(plan: Plan, state: State, event: TimerDue, now: datetime) -> Decision:
     ref = ActionRef(event.node_id, event.visit, event.name)
-    if not any(action.ref == ref for action in state.actions):
+    if event.name == SEND or not any(action.ref == ref for action in state.actions):
         return _nothing(state, Verdict.OTHER_VISIT)
     done = frozenset({ref})
     if event.name == CLOSE:
@@ -189,7 +198,7 @@ def _take(plan: Plan, state: State, event: Happened, now: datetime) -> Decision:
         way, verdict = _way_on(node, state, event)
         if way is not None and (event.trigger not in ALWAYS_STOP or way.to == STOP):
             return follow(plan, state, way, Cause(event.ref, way.on), event.at, now)
-        if own and verdict is Verdict.UNANSWERED:
+        if own:
             voided = _void(node, state, event)
             if voided is not None and not (wide and event.trigger in plan.stop_on):
                 return voided
@@ -259,10 +268,12 @@ def _window_start(node: Node, state: State, event: Happened) -> datetime:
 
 
 def _void(node: Node, state: State, event: Happened) -> Decision | None:
-    """Take away the timers that waited for this event; None where there were none."""
-    if _taken_as(state, event) is not None:
-        return None
-    met = {event.trigger, IMPLIES.get(event.trigger)}
+    """Take away the timers that waited for this event; None where there were none.
+
+    What the node answers would have moved it, had it qualified; so only what it does not answer is left to void a timer.
+    """
+    met = {t for t in (event.trigger, IMPLIES.get(event.trigger)) if t is not None and node.answer(t) is None}
+    met.discard(_taken_as(state, event))
     void = {t.on for t in node.timers if AWAITED_BY_TIMER[t.on] in met}
     actions = tuple(a for a in state.actions if a.ref.name not in void)
     if actions == state.actions:
