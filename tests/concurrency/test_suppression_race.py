@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Connection, text
-from tests.engine.conftest import ONE_MAIL, World
 
 from dripiq.domain.states import Channel
 from dripiq.engine.claim import Share, claim
@@ -17,6 +16,7 @@ from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.steer import pause_sending
 from dripiq.engine.suppress import suppress
 from dripiq.repositories import outbox, sending_lock
+from tests.engine.conftest import ONE_MAIL, World
 
 PATIENCE = 0.5
 """Seconds to let the other side go on, where the lock would keep it waiting for ever."""

@@ -20,13 +20,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
-from tests.engine.smtp_server import Say, Server, answer, hang, hang_up, listening, ok
 
 from dripiq.channels import smtp_line
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.channels.smtp import Security, SmtpSender
 from dripiq.domain.errors import ConfigurationError
 from dripiq.domain.states import Channel
+from tests.engine.smtp_server import Say, Server, answer, hang, hang_up, listening, ok
 
 
 @asynccontextmanager

@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.engine.conftest import ONE_MAIL, World, email_plan
-from tests.engine.smtp_server import Say, Server, answer, hang_up, listening
 
 from dripiq.channels.smtp import Security, SmtpSender
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.upkeep import expire, settle
 from dripiq.repositories.outbox import commit_to_send
+from tests.engine.conftest import ONE_MAIL, World, email_plan
+from tests.engine.smtp_server import Say, Server, answer, hang_up, listening
 
 LEASE = timedelta(minutes=2)
 TWO_MAILS = email_plan(

@@ -1,10 +1,9 @@
 """What a person who takes hold of a campaign, or of a tenant's sending, can rely on."""
 
-from tests.engine.conftest import ONE_MAIL, World, email_plan
-
 from dripiq.domain.states import SuppressionScope
 from dripiq.engine.steer import pause, pause_sending, resume, resume_sending, stop
 from dripiq.engine.suppress import suppress
+from tests.engine.conftest import ONE_MAIL, World, email_plan
 
 
 def test_a_paused_campaign_sends_nothing_until_it_is_resumed(world: World) -> None:
