@@ -158,7 +158,7 @@ def _records(text: str, mapping: Mapping[str, str]) -> Iterator[tuple[int, list[
 
 def _delimiter(text: str, mapping: Mapping[str, str]) -> str:
     """The delimiter with which the header row makes most sense: most fields known, then most columns."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
+    header = next((line for line in StringIO(text) if line.strip()), "")[:10_000]
 
     def sense(delimiter: str) -> tuple[int, int]:
         cells = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]

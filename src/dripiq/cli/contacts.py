@@ -1,0 +1,156 @@
+"""`dripiq contacts`: people come in from a file."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dripiq.cli.opening import open_transaction, read_file
+from dripiq.cli.output import JsonOption, TenantOption, note, progress, say, show_json
+from dripiq.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dripiq.domain.contact_file import BadRow, ContactFile, Duplicate
+    from dripiq.engine.import_contacts import Import
+    from dripiq.repositories.registration import TenantName
+
+app = typer.Typer(help="Contacts: bring people in.", no_args_is_help=True)
+
+SHOWN = 20
+"""Rows listed for people; --json lists all."""
+
+
+@app.callback()
+def _group() -> None:
+    """Contacts: bring people in."""
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(metavar="CSV", help="The file, with a header row; - reads stdin.")],
+    tenant: TenantOption,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=HEADER",
+            help="The header of a field whose name is no usual one: email, name, first_name, last_name, company, timezone, external_ref. Again for each.",
+        ),
+    ] = None,
+    encoding: Annotated[str, typer.Option("--encoding", metavar="NAME", help="The file's text encoding.")] = "utf-8",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Import the good rows; without it, one bad row and nothing is imported.")
+    ] = False,
+    create_tenant: Annotated[
+        bool, typer.Option("--create-tenant", help="Make the tenant, of that name, where there is none.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Import contacts from a CSV file, in one transaction: all of them or none.
+
+    Comma, semicolon, tab or bar; usual header names are recognised. Who is there already is passed over and reported.
+    """
+    from dripiq.domain.contact_file import read_contact_file
+    from dripiq.engine.import_contacts import import_contacts
+
+    contents = read_contact_file(read_file(file), encoding=encoding, mapping=_mapping(column or []))
+    if not skip_bad:
+        refuse_bad_rows(contents, "imported: mend them, or import the others with --skip-bad", quiet=as_json)
+    with open_transaction() as (connection, now), progress("Importing", len(contents.rows), quiet=as_json) as advance:
+        owner, made = _tenant(connection, tenant, create=create_tenant)
+        done = import_contacts(connection, owner.id, contents.rows, now=now, advance=advance)
+    _show(file, contents, done, owner, made, as_json)
+
+
+def _mapping(given: Sequence[str]) -> dict[str, str]:
+    mapping: dict[str, str] = {}
+    for text in given:
+        field, equals, header = text.partition("=")
+        if not (equals and field.strip() and header.strip()):
+            raise InputError(
+                f"{text!r} maps nothing: write FIELD=HEADER, as in --map email=E-Mail.",
+                code="invalid_mapping",
+                facts={"mapping": text},
+            )
+        mapping[field.strip()] = header.strip()
+    return mapping
+
+
+def _tenant(connection: "Connection", given: str, *, create: bool) -> "tuple[TenantName, bool]":
+    from dripiq.domain.errors import NotFoundError
+    from dripiq.engine.register import find_tenant, register_tenant
+
+    try:
+        return find_tenant(connection, given), False
+    except NotFoundError:
+        if not create:
+            raise
+        return register_tenant(connection, given), True
+
+
+def refuse_bad_rows(contents: "ContactFile", undone: str, *, quiet: bool) -> None:
+    """See that no row of a file is bad.
+
+    Args:
+        undone: what was not done, and what to do about it, after "so nothing was".
+        quiet: leave the list of rows to the error's facts.
+
+    Raises:
+        InputError: `bad_rows`.
+    """
+    count, bad = contents.count, len(contents.bad)
+    if not bad:
+        return
+    if not quiet:
+        _list_bad(contents.bad)
+    raise InputError(
+        f"{bad} of {count} rows {'is' if bad == 1 else 'are'} bad, so nothing was {undone}.",
+        code="bad_rows",
+        facts={"rows": count, "bad": [asdict(row) for row in contents.bad]},
+    )
+
+
+def _show(file: str, contents: "ContactFile", done: "Import", owner: "TenantName", made: bool, as_json: bool) -> None:
+    duplicates = sorted((*contents.duplicates, *done.duplicates), key=lambda duplicate: duplicate.line)
+    if as_json:
+        show_json(
+            {
+                "file": file,
+                "tenant": {**asdict(owner), "created": made},
+                "columns": dict(contents.columns.headers),
+                "ignored_columns": list(contents.columns.ignored),
+                "rows": contents.count,
+                "imported": done.imported,
+                "leads_created": done.leads_made,
+                "duplicates": [asdict(duplicate) for duplicate in duplicates],
+                "bad": [asdict(row) for row in contents.bad],
+            }
+        )
+        return
+    _list_bad(contents.bad)
+    _list_duplicates(duplicates)
+    say(f"Columns: {', '.join(f'{field} from {header!r}' for field, header in contents.columns.headers.items())}")
+    if contents.columns.ignored:
+        say(f"Ignored: {', '.join(map(repr, contents.columns.ignored))}")
+    say(
+        f"{done.imported} contacts imported for {owner.name}, {done.leads_made} leads made; "
+        f"{len(duplicates)} duplicates and {len(contents.bad)} bad rows passed over"
+    )
+
+
+def _list_bad(bad: "Sequence[BadRow]") -> None:
+    for row in bad[:SHOWN]:
+        note(f"line {row.line}: {row.reason}")
+    if len(bad) > SHOWN:
+        note(f"… and {len(bad) - SHOWN} more bad rows; --json lists all")
+
+
+def _list_duplicates(duplicates: "Sequence[Duplicate]") -> None:
+    for duplicate in duplicates[:SHOWN]:
+        where = f"line {duplicate.of_line}" if duplicate.of_line is not None else "in the database"
+        note(f"line {duplicate.line}: {duplicate.email} is a duplicate by {duplicate.by} ({where})")
+    if len(duplicates) > SHOWN:
+        note(f"… and {len(duplicates) - SHOWN} more duplicates; --json lists all")

@@ -1,0 +1,99 @@
+"""`dripiq db`: the database's migrations, and sample data."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dripiq.cli.opening import open_database, open_transaction
+from dripiq.cli.output import JsonOption, say, show_json
+
+if TYPE_CHECKING:
+    from dripiq.db.migrate import MigrationStatus
+
+app = typer.Typer(help="The database: migrate it, look where it stands, fill it with samples.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(metavar="REVISION", help="A revision, such as 0025, or head.")] = "head",
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the database to the revision that this version needs; there already, nothing changes."""
+    from dripiq.db import migrate
+
+    with open_database(check=False) as (_, database):
+        migrate.upgrade(database.direct_url, revision)
+        _show(migrate.status(database.direct_url), as_json)
+
+
+@app.command()
+def downgrade(
+    revision: Annotated[str, typer.Argument(metavar="REVISION", help="A revision, such as 0024, or base.")],
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Drop the tables' rows with them; without it, rows stop the downgrade.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the database back to a revision, all of the way or not at all."""
+    from dripiq.db import migrate
+
+    with open_database(check=False) as (_, database):
+        migrate.downgrade(database.direct_url, revision, discard=discard)
+        _show(migrate.status(database.direct_url), as_json)
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """Show where the database stands; nothing is changed."""
+    from dripiq.db import migrate
+
+    with open_database(check=False) as (_, database):
+        _show(migrate.status(database.direct_url), as_json)
+
+
+@app.command()
+def seed(as_json: JsonOption = False) -> None:
+    """Fill the database with samples: tenants, users, verified senders, leads, contacts, and paused campaigns on example plans.
+
+    What is there stays as it is, so a second run changes nothing. Nothing is sent until somebody resumes a campaign.
+    """
+    from dataclasses import asdict
+
+    from dripiq.engine.seed import seed as seed_samples
+
+    with open_transaction() as (connection, now):
+        seeded = seed_samples(connection, now=now)
+    if as_json:
+        show_json(asdict(seeded))
+        return
+    made = {name.removesuffix("_made"): count for name, count in asdict(seeded).items() if name != "tenants" and count}
+    say("Made: " + (", ".join(f"{count} {name}" for name, count in made.items()) or "nothing, all is there"))
+    for name in seeded.tenants:
+        say(f"Tenant {name}: `dripiq campaign list --tenant {name!r}`")
+
+
+def _show(found: "MigrationStatus", as_json: bool) -> None:
+    if as_json:
+        show_json(
+            {
+                "current": found.current,
+                "head": found.head,
+                "is_current": found.is_current,
+                "known": found.known,
+                "pending": list(found.pending),
+                "server_version": found.server_version,
+                "tables": list(found.tables),
+            }
+        )
+        return
+    if not found.known:
+        standing = (
+            f"revision {found.current}, which this version of dripiq (head {found.head}) does not know: upgrade dripiq"
+        )
+    elif found.is_current:
+        standing = f"revision {found.current}, as this version of dripiq needs it"
+    else:
+        standing = f"{f'revision {found.current}' if found.current else 'empty'}; to run: {', '.join(found.pending)}"
+    say(f"Database: {standing}")
+    say(f"Server: PostgreSQL {found.server_version}")
+    say(f"Tables: {', '.join(found.tables) or 'none'}")

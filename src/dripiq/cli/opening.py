@@ -1,0 +1,64 @@
+"""What does a command work on: which file, which database?"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dripiq.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from dripiq.config import Settings
+    from dripiq.wiring import Database
+
+
+@contextmanager
+def open_database(*, check: bool = True) -> "Iterator[tuple[Settings, Database]]":
+    """The settings, and the configured database or dripiq's own.
+
+    Args:
+        check: see first that the database fits this code.
+
+    Raises:
+        ConfigurationError, DatabaseError: as told by `load_settings`, `running_database` and `Database.check`.
+    """
+    from dripiq.config import load_settings
+    from dripiq.wiring import running_database
+
+    settings = load_settings()
+    with running_database(settings) as database:
+        if check:
+            database.check()
+        yield settings, database
+
+
+@contextmanager
+def open_transaction() -> "Iterator[tuple[Connection, datetime]]":
+    """A transaction on the database, committed at the end, and the engine's time."""
+    from dripiq.db.session import connect
+    from dripiq.engine.clock import DatabaseClock
+
+    with open_database() as (_, database), connect(database.engine) as connection, connection.begin():
+        yield connection, DatabaseClock().now(connection)
+
+
+def read_file(path: str) -> bytes:
+    """A file's bytes; `-` is stdin.
+
+    Raises:
+        InputError: `unreadable_file`, saying why.
+    """
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:  # noqa: PTH123 - a path as typed, also one that pathlib would change
+            return file.read()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror or error}.", code="unreadable_file", facts={"file": path}
+        ) from None
+    except ValueError as error:  # a NUL in the path
+        raise InputError(f"{path!r} is no path: {error}.", code="unreadable_file", facts={"file": path}) from None

@@ -1,0 +1,83 @@
+"""`dripiq senders`: the addresses that a tenant sends from."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dripiq.cli.opening import open_transaction
+from dripiq.cli.output import JsonOption, TenantOption, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from dripiq.schema import EmailSenderIdentity
+
+app = typer.Typer(help="Senders: the addresses that a tenant sends from.", no_args_is_help=True)
+
+
+@app.command()
+def add(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address.")],
+    tenant: TenantOption,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What recipients see. [default: the part before the @]")
+    ] = None,
+    reply_to: Annotated[str | None, typer.Option("--reply-to", metavar="EMAIL", help="Where answers go.")] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user",
+            metavar="USER",
+            help="Whose it is, by id or address. [default: the user of that address, made if absent]",
+        ),
+    ] = None,
+    verified: Annotated[
+        bool,
+        typer.Option(
+            "--verified", help="You answer for it that the address may be sent from; also for one that exists."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a sender. The tenant's first is its default; nothing leaves from one that is not verified."""
+    from dripiq.engine.register import find_tenant, register_sender
+
+    with open_transaction() as (connection, now):
+        owner = find_tenant(connection, tenant)
+        sender = register_sender(
+            connection, owner.id, email, now=now, name=name, reply_to=reply_to, user=user, verified=verified
+        )
+    if as_json:
+        show_json({"sender": _sender(sender)})
+    else:
+        say(
+            f"{sender.from_name} <{sender.from_email}> is a sender of {owner.name}: {sender.validation_status}"
+            + (", the default" if sender.is_default else "")
+        )
+
+
+@app.command("list")
+def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
+    """List a tenant's senders."""
+    from sqlalchemy.orm import Session
+
+    from dripiq.engine.register import find_tenant
+    from dripiq.repositories import EmailSenderIdentityRepository
+
+    with open_transaction() as (connection, _), Session(connection) as session:
+        found = EmailSenderIdentityRepository(session, find_tenant(connection, tenant).id).list(limit=1000)
+        senders = sorted((_sender(sender) for sender in found.items), key=lambda sender: str(sender["email"]))
+    if as_json:
+        show_json({"senders": senders})
+    else:
+        show_table(senders, ("id", "email", "name", "status", "default", "reply_to"), title="Senders")
+
+
+def _sender(sender: "EmailSenderIdentity") -> dict[str, Any]:
+    return {
+        "id": sender.id,
+        "email": sender.from_email,
+        "name": sender.from_name,
+        "reply_to": sender.reply_to,
+        "status": str(sender.validation_status),
+        "default": sender.is_default,
+        "user_id": sender.user_id,
+    }
