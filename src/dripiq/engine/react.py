@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from dripiq.domain.machine import advance
 from dripiq.domain.moves import Decision, Happened, Input, TimerDue
-from dripiq.domain.plan.model import NodeAction, Plan
 from dripiq.engine.plan_cache import plans_of
 from dripiq.repositories.journal import write_decisions
 from dripiq.repositories.standing import LockedCampaign, lock_campaigns, read_recorded
@@ -39,7 +38,7 @@ def answer(
 ) -> dict[str, Decision]:
     """The same for campaigns that this transaction has locked already (`standing.lock_campaigns`)."""
     plans = plans_of(connection, tenant_id, ((campaign.id, campaign.plan_hash) for campaign in campaigns))
-    recorded = _recorded(connection, tenant_id, campaigns, plans, inputs)
+    recorded = _recorded(connection, tenant_id, campaigns, inputs)
     decided = [
         (
             campaign,
@@ -55,15 +54,13 @@ def _recorded(
     connection: Connection,
     tenant_id: str,
     campaigns: Iterable[LockedCampaign],
-    plans: Mapping[str, Plan],
     inputs: Inputs,
 ) -> dict[str, list[Happened]]:
-    """The stored events that may be handed in again: only a wait node can be entered with a message, and only by an event or a timer."""
+    """The stored events that may be handed in again: an event or a timer enters a wait node with a message, or voids a timer that held events back."""
     messages = [
         campaign.state.message
         for campaign in campaigns
         if campaign.state.message is not None
-        and any(node.action is NodeAction.WAIT for node in plans[campaign.plan_hash].nodes.values())
         and any(isinstance(event, Happened | TimerDue) for event in inputs[campaign.id])
     ]
     if not messages:

@@ -57,8 +57,15 @@ READ_PLANS = text(
 
 READ_RECORDED = text(
     """
-    SELECT id, contact_campaign_id, outbound_message_id, event_type, event_at, confidence FROM dripiq_app.message_events
-    WHERE tenant_id = :tenant_id AND outbound_message_id = ANY (CAST(:message_ids AS text[])) AND event_at >= :since
+    SELECT event.id, event.contact_campaign_id, event.outbound_message_id, event.event_type, event.event_at, event.confidence,
+        taken.trigger AS taken_as
+    FROM dripiq_app.message_events AS event
+    LEFT JOIN LATERAL (
+        SELECT trigger FROM dripiq_app.campaign_transitions AS move
+        WHERE move.tenant_id = :tenant_id AND move.contact_campaign_id = event.contact_campaign_id AND move.event_ref = event.id
+        ORDER BY seq DESC LIMIT 1
+    ) AS taken ON true
+    WHERE event.tenant_id = :tenant_id AND event.outbound_message_id = ANY (CAST(:message_ids AS text[])) AND event.event_at >= :since
     """
 )
 
@@ -122,7 +129,9 @@ def read_recorded(
     for row in connection.execute(READ_RECORDED, {"tenant_id": tenant_id, "message_ids": ids, "since": since}):
         trigger = trigger_of(row.event_type)
         if trigger is not None:
-            event = Happened(row.event_at, trigger, row.outbound_message_id, row.id, Confidence(row.confidence))
+            event = Happened(
+                row.event_at, trigger, row.outbound_message_id, row.id, Confidence(row.confidence), row.taken_as
+            )
             found.setdefault(row.contact_campaign_id, []).append(event)
     return found
 
