@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class ContactCampaign(TenantKeyed, Base):
     """One contact's own campaign on one channel, with its own copy of the plan; only `react` moves it.
 
-    `visit` is the number of the present visit, counted over all nodes and enrolments; `visits` counts each node's entries in this enrolment; `transition_seq` is the last link of its chain of transitions.
+    `visit` is the number of the present visit, counted over all nodes and enrolments; `visits` counts each node's entries in this enrolment;
+    `transition_seq` is the last link of its chain of transitions.
     """
 
     __tablename__ = "contact_campaigns"
