@@ -13,7 +13,7 @@ from dripiq.domain.errors import NotFoundError, PlanError
 
 app = typer.Typer(help="Campaigns: start, steer and look at them.", no_args_is_help=True)
 
-IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The campaigns.")]
+IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The campaigns.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every campaign of the tenant that this can be done to.")]
 SomeTenantOption = Annotated[
     str | None,
@@ -57,8 +57,8 @@ def start(
         show_json({"tenant": {"id": owner.id, "name": owner.name}, **started})
     else:
         say(
-            f"{started['enrolled']} campaigns started for {owner.name}"
-            + (f"; {len(started['already_enrolled'])} contacts have one already" if started["already_enrolled"] else "")
+            f"Campaigns started for {owner.name}: {started['enrolled']}"
+            + (f"; contacts that have one already: {len(already)}" if (already := started["already_enrolled"]) else "")
         )
 
 
@@ -171,7 +171,7 @@ def _plan(path: str, *, quiet: bool) -> dict[str, Any]:
         check_plan(raw)
     except PlanError as error:
         if not quiet:
-            show_faults(error)
+            show_faults(error, note)
         raise
     document: dict[str, Any] = json.loads(raw.decode("utf-8-sig"))
     return document

@@ -136,8 +136,8 @@ def _show(file: str, contents: "ContactFile", done: "Import", owner: "TenantName
     if contents.columns.ignored:
         say(f"Ignored: {', '.join(map(repr, contents.columns.ignored))}")
     say(
-        f"{done.imported} contacts imported for {owner.name}, {done.leads_made} leads made; "
-        f"{len(duplicates)} duplicates and {len(contents.bad)} bad rows passed over"
+        f"Imported for {owner.name}: {done.imported} contacts, with {done.leads_made} new leads; "
+        f"passed over: {len(duplicates)} duplicates, {len(contents.bad)} bad rows"
     )
 
 

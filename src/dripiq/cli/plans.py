@@ -1,11 +1,13 @@
 """`dripiq plan`: is this plan right?"""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, cast
 
 import typer
 
 from dripiq.cli.opening import read_file
-from dripiq.cli.output import JsonOption, note, say, show_json
+from dripiq.cli.output import JsonOption, say, show_json
+from dripiq.domain.errors import PlanError
 
 app = typer.Typer(help="Plans: check one before anything runs.", no_args_is_help=True)
 
@@ -25,7 +27,6 @@ def check(file: PlanArgument, as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    from dripiq.domain.errors import PlanError
     from dripiq.domain.plan.durations import format_duration
     from dripiq.domain.plan.verify import check_plan, facts
 
@@ -37,7 +38,7 @@ def check(file: PlanArgument, as_json: JsonOption = False) -> None:
         if as_json:
             show_json({"file": file, "clean": False, "readable": error.exit_code != 2, "faults": faults, "facts": None})
         else:
-            show_faults(error)
+            show_faults(error, say)
         raise typer.Exit(error.exit_code) from None
     bounds = facts(plan)
     if as_json:
@@ -50,9 +51,9 @@ def check(file: PlanArgument, as_json: JsonOption = False) -> None:
     )
 
 
-def show_faults(error: Exception) -> None:
-    """Print every fault of a plan, a line each: path, code, sentence."""
-    faults = getattr(error, "facts", {}).get("faults", [])
+def show_faults(error: PlanError, write: Callable[[str], None]) -> None:
+    """Write every fault of a plan, a line each: path, code, sentence."""
+    faults = cast("list[dict[str, str]]", error.facts.get("faults", []))
     for fault in faults:
-        note(f"{fault['path']}: {fault['code']}: {fault['message']}")
-    note("1 fault" if len(faults) == 1 else f"{len(faults)} faults")
+        write(f"{fault['path']}: {fault['code']}: {fault['message']}")
+    write("1 fault" if len(faults) == 1 else f"{len(faults)} faults")

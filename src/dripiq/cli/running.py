@@ -126,12 +126,15 @@ async def _up(settings: "Settings", database: "Database", as_json: bool) -> None
 
 
 async def _work_beside(api: "asyncio.Task[None]", working: "Worker") -> None:
+    """Work until told to stop, or the API has failed; cancelled, what is in hand is given up."""
     work = asyncio.create_task(working.run())
     try:
         await asyncio.wait((api, work), return_when=asyncio.FIRST_COMPLETED)
-    finally:
         working.stop()
-        await work
+        await asyncio.wait((work,))
+    finally:
+        work.cancel()  # without effect where it has ended
+    await work
 
 
 @contextmanager

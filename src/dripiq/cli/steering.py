@@ -58,7 +58,7 @@ def steer(verb: Verb, ids: Sequence[str], every: bool, tenant: str | None, as_js
     if as_json:
         show_json({"action": verb, "changed": changed, "unchanged": unchanged, "verdicts": dict(verdicts)})
         return
-    say(f"{changed} campaigns {DONE[verb]}" + (f", {unchanged} left as they were" if unchanged else ""))
+    say(f"Campaigns {DONE[verb]}: {changed}" + (f"; left as they were: {unchanged}" if unchanged else ""))
 
 
 Work = Iterator[tuple["Connection", str, Sequence[str]]]

@@ -55,7 +55,9 @@ def connect(engine: Engine) -> Connection:
         return engine.connect()
     except OperationalError as error:
         url = engine.url
-        reason = str(error.orig).strip().splitlines()[-1] if str(error.orig).strip() else "no answer"
+        # The lines that begin with a tab are libpq's advice; of several addresses tried, the last one's reason is told.
+        reasons = [line for line in str(error.orig).strip().splitlines() if not line.startswith("\t")] or ["no answer"]
+        reason = reasons[-1].rstrip(".")
         if url.password:
             reason = reason.replace(str(url.password), "***")
         raise DatabaseError(

@@ -161,7 +161,10 @@ def _delimiter(text: str, mapping: Mapping[str, str]) -> str:
     header = next((line for line in StringIO(text) if line.strip()), "")[:10_000]
 
     def sense(delimiter: str) -> tuple[int, int]:
-        cells = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+        except csv.Error:
+            return 0, 0
         return len(recognised(cells)) + len(set(mapping.values()) & set(cells)), len(cells)
 
     return max(DELIMITERS, key=sense)
