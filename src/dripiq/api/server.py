@@ -70,11 +70,22 @@ class _Server(uvicorn.Server):
 
 def _listener(host: str, port: int) -> socket.socket:
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address, family=family)
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # Its protocol must be said: asyncio turns Nagle's delay (40 ms an answer) off only where it reads IPPROTO_TCP.
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen()
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         raise ConfigurationError(
             f"The API cannot listen on {host}:{port} ({error.strerror}). Choose with DRIPIQ_HOST and DRIPIQ_PORT; 0 takes a free port.",
             code="cannot_listen",
             facts={"host": host, "port": port},
         ) from None
+    return listener

@@ -1,7 +1,7 @@
 """What does a provider get for telling us something?
 
-2xx only when all of it is archived and committed; else a status that makes it come again (5xx), or says why that would not help (4xx). What cannot be
-authenticated reaches neither the parser nor the database.
+2xx only when all of it is archived and committed. Whatever else it gets, SendGrid posts the same again for 24 hours (Twilio SendGrid, "Troubleshooting
+the Event Webhook"), and that stores nothing twice. What cannot be authenticated reaches neither the parser nor the database.
 """
 
 from datetime import UTC, datetime
