@@ -5,12 +5,23 @@ The only reader of the environment: every setting is a variable `DRIPIQ_…`, ch
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dripiq.domain.errors import ConfigurationError
+
+
+def _in_seconds(value: object) -> object:
+    """A bare number is seconds; anything else is pydantic's to read (ISO 8601 durations too)."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_in_seconds), Field(gt=timedelta(0), le=timedelta(days=30))]
 
 
 class Settings(BaseSettings):
@@ -57,7 +68,7 @@ class Settings(BaseSettings):
         default=None,
         description="SendGrid's verification key (base64), for its event webhook. Unset: the webhook is closed.",
     )
-    webhook_tolerance: timedelta = Field(
+    webhook_tolerance: Seconds = Field(
         default=timedelta(hours=25), description="How old a webhook's signed timestamp may be, in seconds."
     )
     webhook_max_bytes: int = Field(default=4_000_000, ge=1_000, description="The largest webhook body that is taken.")
@@ -75,13 +86,13 @@ class Settings(BaseSettings):
     batch: int = Field(
         default=500, ge=1, le=5_000, description="The most actions that a worker takes of one tenant at a time."
     )
-    lease: timedelta = Field(
+    lease: Seconds = Field(
         default=timedelta(minutes=2), description="How long a worker may hold what it took, in seconds."
     )
-    poll: timedelta = Field(
+    poll: Seconds = Field(
         default=timedelta(seconds=5), description="The longest that a worker waits without a signal, in seconds."
     )
-    upkeep: timedelta = Field(
+    upkeep: Seconds = Field(
         default=timedelta(seconds=10), description="How often a worker puts right what broke, in seconds."
     )
     database_pool: int = Field(default=10, ge=4, le=100, description="The most database connections of one process.")
