@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import asyncpg
 import psycopg
-from sqlalchemy import DateTime, Engine, TextClause, bindparam, make_url, text
+from sqlalchemy import Engine, TextClause, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from dripiq.db.embedded import EmbeddedPostgres
@@ -129,15 +129,10 @@ class SqlAlchemyOnAsyncpg:
     def __init__(self, url: str) -> None:
         self._loop = asyncio.Runner()
         self._engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), pool_pre_ping=True)
-        self._typed: dict[TextClause, TextClause] = {}
 
     async def _transaction(self, statement: TextClause, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        if statement not in self._typed:  # this dialect takes a time for one without a zone unless it is told
-            times = [name for name, value in parameters.items() if isinstance(value, datetime)]
-            typed = statement.bindparams(*(bindparam(name, type_=DateTime(timezone=True)) for name in times))
-            self._typed[statement] = typed
         async with self._engine.begin() as connection:
-            return (await connection.execute(self._typed[statement], parameters)).all()
+            return (await connection.execute(statement, parameters)).all()
 
     def run(self, work: Work) -> int:
         return self._loop.run(_drive_async(work, self._transaction))
