@@ -48,8 +48,9 @@ __all__ = [
     "suppress",
 ]
 
+if not TYPE_CHECKING:  # a type checker knows the names from above, and no others
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dripiq' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'dripiq' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
