@@ -51,7 +51,7 @@ def demo(
         ) from None
 
     with _Stage(keep=keep, as_json=as_json) as stage:
-        report = run(Course(seed, duration, home.absolute(), workers), stage)
+        report = run(Course(seed, duration, home.absolute(), workers, keep), stage)
     if not report.holds:
         raise typer.Exit(1)
 
@@ -101,7 +101,7 @@ class _Stage:
         if self._keep:
             for line in _where(kept).values():
                 note(str(line))
-            note("Two workers go on. Ctrl-C ends it all.")
+            note("The workers go on. Ctrl-C ends it all.")
             await _asked_to_end()
 
     def _close(self) -> None:
@@ -127,7 +127,7 @@ def show_report(report: "Report") -> None:
         say(f"{held} of {report.contacts} contacts are held by quiet hours: their tenants' plans do not send now.")
     hooks = report.webhooks
     say(
-        f"{report.mails['received']} mails to {report.mails['recipients']} recipients by SMTP. "
+        f"{report.mails['received']} mails to {report.mails['recipients']} recipients by SMTP, {report.mails['in_doubt']} in doubt. "
         f"{hooks.get('batches', 0)} signed webhooks with {hooks['events_answered']} events: {hooks.get('events_doubled', 0)} doubled, "
         f"{hooks.get('events_late', 0)} late and out of order, {hooks.get('events_without_id', 0)} without an id, "
         f"{hooks.get('batches_reposted', 0)} batches posted twice. A forger heard {hooks['forger_heard'] or 'nothing (too few events)'}."

@@ -1,0 +1,114 @@
+"""`dripiq campaign`, and `dripiq worker --until-idle` that sends what they start."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.cli.conftest import PLAN, Dripiq, count
+
+PEOPLE = b"email,name\nann@example.com,Ann\nben@example.com,Ben\ncid@example.com,Cid\n"
+
+
+@pytest.fixture
+def people(dripiq: Dripiq, acme: str) -> str:
+    """Acme's three contacts; its id."""
+    assert dripiq("contacts", "import", "-", "--tenant", "Acme", stdin=PEOPLE).code == 0
+    return acme
+
+
+@pytest.mark.usefixtures("people")
+def test_a_campaign_is_started_sent_listed_and_shown(dripiq: Dripiq, plan: Path, tmp_path: Path) -> None:
+    started = dripiq("campaign", "start", plan, "--tenant", "Acme", "--json")
+    assert (started.code, started.json["enrolled"], started.json["already_enrolled"]) == (0, 3, [])
+
+    worked = dripiq("worker", "--until-idle", "--json")
+    assert (worked.code, worked.json["done"]["accepted"]) == (0, 3)
+    assert len(list((tmp_path / "home" / "mail").rglob("*.eml"))) == 3
+
+    first = dripiq("campaign", "list", "--tenant", "Acme", "--limit", "2", "--json").json
+    rest = dripiq("campaign", "list", "--tenant", "Acme", "--after", first["next"], "--status", "active", "--json").json
+    listed = first["campaigns"] + rest["campaigns"]
+    assert (len(first["campaigns"]), len(rest["campaigns"]), rest["next"]) == (2, 1, None)
+    assert {campaign["email"] for campaign in listed} == {"ann@example.com", "ben@example.com", "cid@example.com"}
+
+    campaign = dripiq("campaign", "show", listed[0]["id"], "--json").json["campaign"]
+    assert (campaign["status"], campaign["current_node_id"]) == ("active", "hello")
+    assert [message["status"] for message in campaign["messages"]] == ["sent"]
+    assert [move["trigger"] for move in campaign["transitions"]] == ["started"]
+
+    shown = dripiq("campaign", "show", listed[0]["id"])
+    assert shown.code == 0
+    assert listed[0]["email"] in shown.out
+
+    again = dripiq("campaign", "start", plan, "--tenant", "Acme", "--json").json
+    assert (again["enrolled"], len(again["already_enrolled"])) == (0, 3)
+
+
+@pytest.mark.usefixtures("people")
+def test_campaigns_are_paused_resumed_and_stopped(dripiq: Dripiq, plan: Path, engine: Engine) -> None:
+    dripiq("campaign", "start", plan, "--tenant", "Acme")
+    ids = [c["id"] for c in dripiq("campaign", "list", "--tenant", "Acme", "--json").json["campaigns"]]
+
+    assert dripiq("campaign", "pause", ids[0], "--json").json["changed"] == 1
+    assert count(engine, "contact_campaigns", "status = 'paused'") == 1
+
+    everyone = dripiq("campaign", "pause", "--all", "--tenant", "Acme", "--json").json
+    assert (everyone["changed"], everyone["unchanged"]) == (2, 0)
+    assert dripiq("worker", "--until-idle", "--json").json == {"done": {}}
+
+    unknown = dripiq("campaign", "resume", ids[0], "nothing", "--json")
+    assert (unknown.code, unknown.error["facts"]["ids"]) == (4, ["nothing"])
+    assert count(engine, "contact_campaigns", "status = 'paused'") == 3
+
+    assert dripiq("campaign", "resume", *ids, "--json").json["changed"] == 3
+    stopped = dripiq("campaign", "stop", "--all", "--tenant", "Acme")
+    assert (stopped.code, stopped.out) == (0, "Campaigns stopped: 3\n")
+    assert count(engine, "scheduled_actions", "status = 'pending'") == 0
+    assert count(engine, "campaign_transitions", "trigger = 'stopped' AND actor LIKE 'cli:%'") == 3
+
+
+@pytest.mark.usefixtures("people")
+def test_nothing_starts_where_something_is_wrong(dripiq: Dripiq, plan: Path, engine: Engine, tmp_path: Path) -> None:
+    faulty = tmp_path / "faulty.json"
+    faulty.write_text(json.dumps({**PLAN, "startNodeId": "hallo", "colour": 1}))
+    start = ("campaign", "start", plan, "--tenant", "Acme", "--json")
+
+    faults = dripiq("campaign", "start", faulty, "--tenant", "Acme", "--json")
+    strangers = dripiq(*start, "--contacts", "-", stdin=b"email\nann@example.com\nzoe@example.com\n")
+    bad_rows = dripiq(*start, "--contacts", "-", stdin=b"email\nann@example.com\nzoe\n")
+    no_sender = dripiq(*start, "--sender", "other@acme.example.com")
+    dripiq("senders", "add", "other@acme.example.com", "--tenant", "Acme")
+    unverified = dripiq(*start, "--sender", "other@acme.example.com")
+
+    assert [(a.code, a.error["code"]) for a in (faults, strangers, bad_rows, no_sender, unverified)] == [
+        (1, "plan_faults"),
+        (4, "unknown_contacts"),
+        (2, "bad_rows"),
+        (4, "unknown_sender"),
+        (2, "sender_unverified"),
+    ]
+    assert {fault["code"] for fault in faults.error["facts"]["faults"]} == {"unknown_key", "dangling_target"}
+    assert strangers.error["facts"]["unknown"] == ["zoe@example.com"]
+    assert count(engine, "contact_campaigns") == count(engine, "scheduled_actions") == 0
+
+    dripiq("senders", "add", "other@acme.example.com", "--tenant", "Acme", "--verified")
+    some = dripiq(*start, "--sender", "other@acme.example.com", "--contacts", "-", stdin=b"email\nBEN@example.com\n")
+    assert (some.code, some.json["enrolled"]) == (0, 1)
+    assert count(engine, "contact_campaigns") == 1
+
+
+def test_tenants_and_senders_are_made_once(dripiq: Dripiq) -> None:
+    made = dripiq("tenants", "create", " New  Shop ", "--json").json["tenant"]
+    again = dripiq("tenants", "create", "New Shop", "--json")
+    assert made["name"] == "New Shop"
+    assert (again.code, again.error["code"]) == (5, "tenant_exists")
+    assert dripiq("tenants", "list", "--json").json == {"tenants": [made]}
+
+    add = ("senders", "add", "Hello@Shop.example.com", "--tenant", made["id"], "--json")
+    sender = dripiq(*add, "--name", "The Shop").json["sender"]
+    assert (sender["email"], sender["status"], sender["default"]) == ("hello@shop.example.com", "pending", True)
+    assert dripiq(*add).code == 5
+    assert dripiq(*add, "--verified").json["sender"] == {**sender, "status": "verified"}
+    assert "The Shop" in dripiq("senders", "list", "--tenant", "New Shop").out

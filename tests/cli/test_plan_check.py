@@ -1,0 +1,41 @@
+"""`dripiq plan check`."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import PLAN, Dripiq
+
+
+def test_a_clean_plan_is_told_with_its_bounds(dripiq: Dripiq, plan: Path) -> None:
+    answer = dripiq("plan", "check", plan, "--json")
+
+    assert answer.code == 0
+    assert (answer.json["clean"], answer.json["faults"]) == (True, [])
+    assert (answer.json["facts"]["nodes"], answer.json["facts"]["most_messages"]) == (1, 1)
+
+
+def test_every_fault_is_told_with_path_code_and_sentence(dripiq: Dripiq) -> None:
+    node = {**PLAN["nodes"][0], "colour": 1, "transitions": [{"on": "opened", "to": "bump"}]}  # type: ignore[dict-item]
+    raw = json.dumps({**PLAN, "nodes": [node]}).encode()
+
+    people, programs = (dripiq("plan", "check", "-", *option, stdin=raw) for option in ((), ("--json",)))
+
+    assert people.code == programs.code == 1
+    assert '$.nodes[0].colour: unknown_key: There is no key "colour" here' in people.out
+    assert "$.nodes[0].transitions[0].to: dangling_target: " in people.out
+    assert [(fault["path"], fault["code"]) for fault in programs.json["faults"]] == [
+        ("$.nodes[0].colour", "unknown_key"),
+        ("$.nodes[0].transitions[0].to", "dangling_target"),
+    ]
+
+
+def test_what_is_no_plan_at_all_is_unreadable(dripiq: Dripiq, tmp_path: Path) -> None:
+    no_json = dripiq("plan", "check", "-", stdin=b"a, b\n")
+    assert no_json.code == 2
+    assert "The plan is not JSON (line 1, column 1" in no_json.out
+
+    nowhere = dripiq("plan", "check", "nowhere.json")
+    folder = dripiq("plan", "check", tmp_path)
+    assert (nowhere.code, folder.code) == (2, 2)
+    assert "nowhere.json cannot be read: No such file or directory" in nowhere.err
+    assert "Is a directory" in folder.err
