@@ -34,9 +34,9 @@ def demo(home: Path, *options: str) -> "subprocess.Popen[str]":
     )
 
 
-def parts_of(home: Path) -> list[str]:
-    """The command lines of all processes that have to do with a demo in this home: its own, its parts, its server."""
-    found = []
+def parts_of(home: Path) -> dict[int, str]:
+    """The command lines, by process id, of all processes that have to do with a demo in this home: its own, its parts, its server."""
+    found = {}
     for process in Path("/proc").iterdir():
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -44,7 +44,7 @@ def parts_of(home: Path) -> list[str]:
         except OSError:  # no process, or gone by now
             continue
         if str(home) in command or f"DRIPIQ_HOME={home}" in environment:
-            found.append(command)
+            found[int(process.name)] = command
     return found
 
 
@@ -78,20 +78,30 @@ def test_a_short_run_holds_every_invariant_and_ends_with_all_its_processes(home:
     assert not any(each["breaches"] for each in report["invariants"])
     assert report["contacts"] == sum(outcome["contacts"] for outcome in report["outcomes"]) == 216
     assert report["mails"]["received"] == sum(node["sent"] for node in report["funnel"]) > 0
-    assert parts_of(home) == []
+    assert parts_of(home) == {}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_ends_all_its_processes_and_does_not_claim_success(home: Path, number: signal.Signals) -> None:
+def test_interrupted_it_ends_all_its_processes_and_does_not_claim_success(home: Path) -> None:
     with demo(home, "--duration", "60") as running:
         wait_for_mail(running)
         assert len(parts_of(home)) > 3
-        running.send_signal(number)
+        running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=SECONDS)
     assert running.returncode not in (0, None)
     assert "Traceback" not in err
     assert "invariants hold" not in out
-    assert parts_of(home) == []
+    assert parts_of(home) == {}
+
+
+def test_a_worker_that_ends_by_itself_ends_the_demo_with_a_sentence(home: Path) -> None:
+    with demo(home, "--duration", "60") as running:
+        wait_for_mail(running)
+        os.kill(next(number for number, command in parts_of(home).items() if command.rstrip().endswith(" worker")), 9)
+        out, err = running.communicate(timeout=SECONDS)
+    assert running.returncode == 1
+    assert "`dripiq worker` has ended with -9" in err
+    assert "invariants hold" not in out
+    assert parts_of(home) == {}
 
 
 def test_killed_it_leaves_no_process_behind(home: Path) -> None:
@@ -99,18 +109,18 @@ def test_killed_it_leaves_no_process_behind(home: Path) -> None:
         wait_for_mail(running)
         running.kill()
         running.communicate(timeout=SECONDS)
-    assert until(lambda: parts_of(home) == [])
+    assert until(lambda: parts_of(home) == {})
 
 
-def test_kept_it_runs_on_until_ctrl_c_and_says_where_everything_is(home: Path) -> None:
+def test_kept_it_runs_on_until_it_is_told_to_end_and_says_where_everything_is(home: Path) -> None:
     with demo(home, "--duration", "3", "--keep", "--json") as running:
         assert running.stderr is not None
         assert any("Ctrl-C" in line for line in running.stderr)
-        assert any(" worker" in command for command in parts_of(home))
-        running.send_signal(signal.SIGINT)
+        assert any(" worker" in command for command in parts_of(home).values())
+        running.send_signal(signal.SIGTERM)
         out, _ = running.communicate(timeout=SECONDS)
     assert running.returncode == 0
     kept = json.loads(out)["kept"]
     assert "postgresql://" in kept["database"]
     assert "http://127.0.0.1:" in kept["api"]
-    assert parts_of(home) == []
+    assert parts_of(home) == {}

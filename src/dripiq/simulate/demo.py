@@ -25,7 +25,7 @@ from dripiq.domain.errors import DatabaseError
 from dripiq.repositories.audit import StandingRow, count_unread, read_record, read_standing
 from dripiq.simulate import cohort
 from dripiq.simulate.fresh_database import make_fresh_database
-from dripiq.simulate.invariants import check_all
+from dripiq.simulate.invariants import IN_DOUBT, check_all
 from dripiq.simulate.processes import Part, running
 from dripiq.simulate.provider import SimulatedProvider
 from dripiq.simulate.report import Report, funnel, outcomes
@@ -46,12 +46,15 @@ class Course:
         seed: decides what recipients do, and which faults the provider has.
         seconds: the longest that campaigns may run; what is under way then is reported as such.
         home: where its PostgreSQL and logs are kept.
+        workers: how many, each a process.
+        keep: let workers go on after the verdict.
     """
 
     seed: int
     seconds: float
     home: Path
     workers: int = 2
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Audience(Protocol):
         ...
 
     async def judged(self, report: Report, kept: Kept) -> None:
-        """The run is over, and all of it still there until this returns; workers run."""
+        """The run is over; all of it is still there until this returns (workers where they are kept)."""
         ...
 
 
@@ -130,9 +133,9 @@ async def _run(course: Course, audience: Audience, url: str, database: Engine) -
                 await _until_done(course, audience, database, members, sink, provider, [api, *workers])
             await _until_read(database, members, [api, *workers])
         report = await asyncio.to_thread(_judge, course, database, members, sink, provider, time.monotonic() - began)
-        async with _workers(course, settings):
-            tenants = {member.name: member.id for member in members}
-            await audience.judged(report, Kept(url, api_url, tenants))
+        if course.keep:
+            await stack.enter_async_context(_workers(course, settings))
+        await audience.judged(report, Kept(url, api_url, {member.name: member.id for member in members}))
     return report
 
 
@@ -259,7 +262,11 @@ def _judge(
         contacts=sum(len(member.rows) for member in members),
         funnel=funnel(record, names, members[0].sending_nodes),
         outcomes=outcomes(record, names, {member.plan.plan_hash: member.plan for member in members}),
-        mails={"received": len(sink.received), "recipients": len({mail.recipient for mail in sink.received})},
+        mails={
+            "received": len(sink.received),
+            "recipients": len({mail.recipient for mail in sink.received}),
+            "in_doubt": sum(row.status in IN_DOUBT for row in record.messages),
+        },
         webhooks=webhooks,
         checks=check_all(record, sink.received, ledger.answered, timedelta(seconds=SMTP_TIMEOUT / 2)),
     )

@@ -26,7 +26,7 @@ _TAKEN = frozenset(
     }
 )
 """What a message can be only if the provider took it. `failed` may follow a refusal or a drop, so it says nothing."""
-_IN_DOUBT = frozenset({MessageStatus.SENDING, MessageStatus.IN_DOUBT})
+IN_DOUBT = frozenset({MessageStatus.SENDING, MessageStatus.IN_DOUBT})
 """What a message is while nobody knows: listed as such, and never sent again blindly."""
 
 _WORDS = {
@@ -108,7 +108,7 @@ def sent_once(messages: Sequence[MessageRow], received: Sequence[ReceivedMail]) 
             continue
         if row.to_address != mail.recipient:
             yield f"message {row.id} is to {row.to_address}, and its mail went to {mail.recipient}"
-        if row.status not in _TAKEN | _IN_DOUBT | {MessageStatus.FAILED}:
+        if row.status not in _TAKEN | IN_DOUBT | {MessageStatus.FAILED}:
             yield f"message {row.id} is {row.status}, and the server took a mail of it"
         sends[row.tenant_id, row.campaign_id, mail.recipient, row.node_id, row.visit].append(mail.message_id)
     for (_, message_id), times in mails.items():
