@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dripiq.wiring import Database
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends it; SIGHUP not under nohup, which has it ignored."""
 
 
 def up(as_json: JsonOption = False) -> None:
@@ -150,14 +151,15 @@ def _ending(stop: Callable[[], None]) -> Iterator[asyncio.Event]:
         note("Ending: finishing what is in hand …")
         stop()
 
-    for number in SIGNALS:
+    heard = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    for number in heard:
         loop.add_signal_handler(number, end)
     try:
         yield told
     except asyncio.CancelledError:
         raise SystemExit(128 + signal.SIGINT) from None
     finally:
-        for number in SIGNALS:
+        for number in heard:
             loop.remove_signal_handler(number)
 
 
