@@ -36,6 +36,8 @@ LOOK = 0.4
 START_SECONDS = 30.0
 SMTP_TIMEOUT = 10.0
 DRAIN_SECONDS = 20.0
+FAR_OFF = 60.0
+"""Seconds beyond the run's end after which a contact's next step is called waiting; longer than any timer of the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +215,12 @@ async def _until_done(
     """Until every contact is final or waits for longer than the run lasts, and all webhooks are posted; or the time is up."""
     names = {member.id: member.name for member in members}
     began = time.monotonic()
-    horizon = datetime.now(UTC) + timedelta(seconds=course.seconds)
+    horizon = datetime.now(UTC) + timedelta(seconds=course.seconds + FAR_OFF)
 
     def look() -> tuple[dict[str, StandingRow], int]:
         with database.connect() as connection:
-            rows = read_standing(connection, names, horizon)
-            return {names[row.tenant_id]: row for row in rows}, count_unread(connection, names)
+            rows = {row.tenant_id: row for row in read_standing(connection, names, horizon)}
+            return {name: rows[tenant_id] for tenant_id, name in names.items()}, count_unread(connection, names)
 
     while True:
         for part in parts:
