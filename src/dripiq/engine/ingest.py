@@ -52,7 +52,7 @@ def ingest(connection: Connection, raw: bytes, now: datetime) -> Receipt:
     events = split_events(raw)
     by_tenant, strays = _route(connection, events)
     whole = len(by_tenant) == 1 and not strays
-    slices = [Slice(t, body := raw if whole else _join(own), _as_text(body)) for t, own in sorted(by_tenant.items())]
+    slices = [Slice(t, body := raw if whole else _join(own), _fits_jsonb(body)) for t, own in sorted(by_tenant.items())]
     stored = archive(connection, PROVIDER, slices, now)
     lost = [Stray("unknown_tenant", _join(strays))] if strays else []
     put_aside = quarantine(connection, PROVIDER, lost, now)
@@ -82,14 +82,14 @@ def _join(events: Iterable[RawEvent]) -> bytes:
     return b"[" + b",".join(event.raw for event in events) + b"]"
 
 
-def _as_text(raw: bytes) -> str | None:
-    """The slice as text where jsonb can hold it, else None: the bytes are kept in any case, and one broken event must not refuse its neighbours."""
+def _fits_jsonb(raw: bytes) -> bool:
+    """Whether jsonb can hold the slice: the bytes are kept in any case, and one broken event must not refuse its neighbours."""
     if b"\\u0000" in raw or b"\\ud" in raw.lower():
-        return None
+        return False
     if _LONG_NUMBER.search(raw) and _LONG_NUMBER.search(_STRING.sub(b"", raw)):
-        return None
+        return False
     try:
         orjson.loads(raw)
     except ValueError:
-        return None
-    return raw.decode()
+        return False
+    return True

@@ -18,9 +18,10 @@ INSERT_DELIVERIES = text(
     INSERT INTO dripiq_app.webhook_deliveries (
         tenant_id, id, provider, received_at, signature_valid, raw, payload, payload_hash, status, created_at, updated_at
     )
-    SELECT tenant_id, id, :provider, :now, true, raw, CAST(payload AS jsonb), payload_hash, 'received', :now, :now
-    FROM unnest(CAST(:tenant_ids AS text[]), CAST(:ids AS text[]), CAST(:raws AS bytea[]), CAST(:payloads AS text[]), CAST(:hashes AS text[]))
-        AS slice (tenant_id, id, raw, payload, payload_hash)
+    SELECT tenant_id, id, :provider, :now, true, raw, CASE WHEN fits_jsonb THEN CAST(convert_from(raw, 'UTF8') AS jsonb) END, payload_hash,
+        'received', :now, :now
+    FROM unnest(CAST(:tenant_ids AS text[]), CAST(:ids AS text[]), CAST(:raws AS bytea[]), CAST(:fit AS bool[]), CAST(:hashes AS text[]))
+        AS slice (tenant_id, id, raw, fits_jsonb, payload_hash)
     ON CONFLICT (tenant_id, provider, payload_hash) DO NOTHING
     RETURNING id
     """
@@ -54,11 +55,11 @@ NOTIFY_WORK = text("SELECT pg_notify('dripiq_work', '')")
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One tenant's part of a request: its bytes as received, and the same as text where jsonb can hold it."""
+    """One tenant's part of a request: its bytes as received, and whether jsonb can hold them."""
 
     tenant_id: str
     raw: bytes
-    payload: str | None
+    fits_jsonb: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def archive(connection: Connection, provider: str, slices: Sequence[Slice], now:
             "tenant_ids": [s.tenant_id for s in slices],
             "ids": new_ids(len(slices)),
             "raws": [s.raw for s in slices],
-            "payloads": [s.payload for s in slices],
+            "fit": [s.fits_jsonb for s in slices],
             "hashes": [hashlib.sha256(s.raw).hexdigest() for s in slices],
         },
     )
