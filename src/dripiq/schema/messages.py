@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, desc
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, desc, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dripiq.domain.events import EventType
@@ -27,6 +27,8 @@ class OutboundMessage(TenantKeyed, Base):
         Index(None, "tenant_id", "created_at"),
         Index(None, "contact_id"),
         Index(None, "tenant_id", "sender_identity_id"),
+        # The few that a worker has in hand or may have lost, whatever the history: upkeep asks for them every few seconds.
+        Index(None, "status", "updated_at", postgresql_where=text("status IN ('sending', 'in_doubt')")),
         belongs_to("contact_campaigns", "contact_campaign_id"),
         may_lose("email_sender_identities", "sender_identity_id"),
         one_of("channel", Channel),

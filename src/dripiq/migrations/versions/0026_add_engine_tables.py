@@ -1,4 +1,6 @@
-"""Add what the engine itself remembers: a tenant's switches, and the quarantine for what no tenant could be found for."""
+"""Add what the engine itself needs: a tenant's switches, the quarantine for what no tenant could be found for, the index of messages in doubt."""
+
+from alembic import op
 
 from dripiq.migrations.scripts import drop_tables, run, statements_of
 
@@ -14,3 +16,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     drop_tables(["tenant_settings", "webhook_quarantine"])
+    op.execute("DROP INDEX dripiq_app.ix_outbound_messages_status_updated_at")
