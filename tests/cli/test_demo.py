@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,18 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def demo(home: Path, *options: str) -> "subprocess.Popen[str]":
+@contextmanager
+def demo(home: Path, *options: str) -> "Iterator[subprocess.Popen[str]]":
+    """The command as a process; killed where the block leaves it running."""
     command = [sys.executable, "-m", "dripiq", "demo", "--home", str(home), *options]
     environment = {**os.environ, "DRIPIQ_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
-    return subprocess.Popen(
+    with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def parts_of(home: Path) -> dict[int, str]:

@@ -99,10 +99,11 @@ class _Stage:
         else:
             show_report(report)
         if self._keep:
+            ended = _told_to_end()
             for line in _where(kept).values():
                 note(str(line))
             note("The workers go on. Ctrl-C ends it all.")
-            await _asked_to_end()
+            await ended.wait()
 
     def _close(self) -> None:
         if self._live is not None:
@@ -181,8 +182,9 @@ def _where(kept: "Kept") -> dict[str, Any]:
     }
 
 
-async def _asked_to_end() -> None:
-    ended = asyncio.Event()
+def _told_to_end() -> asyncio.Event:
+    """From now on a signal ends nothing by itself, but sets this event."""
+    told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await ended.wait()
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
