@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, text
 READ_CATALOG = text("""
     WITH ours AS (
         SELECT class.oid, class.relname, class.relkind, class.reloptions, class.relispartition, class.relrowsecurity,
-               class.relforcerowsecurity, class.relpartbound
+               class.relforcerowsecurity, class.relpartbound, class.relacl, class.relowner
         FROM pg_class AS class JOIN pg_namespace AS space ON space.oid = class.relnamespace
         WHERE space.nspname = 'dripiq_app' AND (:partitions OR NOT class.relispartition)
     )
@@ -30,8 +30,17 @@ READ_CATALOG = text("""
     SELECT format('index %s %s %s', pg_get_indexdef(indexrelid), indisvalid, index_class.reloptions)
     FROM ours JOIN pg_index ON indrelid = ours.oid JOIN pg_class AS index_class ON index_class.oid = indexrelid
     UNION ALL
-    SELECT format('policy %s.%s %s %s %s', relname, polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+    SELECT format('policy %s.%s %s %s %s %s %s', relname, polname, polcmd, polpermissive, polroles::regrole[],
+                  pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
     FROM ours JOIN pg_policy ON polrelid = ours.oid
+    UNION ALL
+    SELECT format('view %s %s', relname, pg_get_viewdef(oid)) FROM ours WHERE relkind IN ('v', 'm')
+    UNION ALL
+    SELECT format('grant on %s to %s: %s', relname, grantee::regrole, privilege_type)
+    FROM ours, aclexplode(relacl) WHERE grantee <> relowner
+    UNION ALL
+    SELECT format('grant on schema to %s: %s', grantee::regrole, privilege_type)
+    FROM pg_namespace, aclexplode(nspacl) WHERE nspname = 'dripiq_app' AND grantee <> nspowner
     UNION ALL
     SELECT format('trigger %s.%s %s', relname, tgname, pg_get_triggerdef(pg_trigger.oid))
     FROM ours JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from dripiq.db.partitions import ensure_partitions
+from dripiq.db.security import complete
 from dripiq.db.session import connect, make_engine
 from dripiq.domain.errors import DatabaseError, InputError
 from dripiq.schema import SCHEMA, Base, MessageEvent
@@ -53,7 +54,8 @@ class MigrationStatus:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring a database up to a revision, and make the partitions of the coming months; at the revision already, it changes nothing.
+    """Bring a database up to a revision, and make the partitions of the coming months; at the revision already, it changes nothing more than to
+    complete what protects tenants, where the roles for it were made since.
 
     Args:
         url: a direct URL, not a transaction pooler's.
@@ -72,6 +74,10 @@ def upgrade(url: str, revision: str = "head") -> None:
             connection.rollback()
             with _told_clearly():
                 ensure_partitions(connection, months_ahead=MONTHS_AHEAD, now=now)
+        if _current(connection) == _head(_scripts()):
+            with _told_clearly():
+                complete(connection)
+        connection.commit()
 
 
 def downgrade(url: str, revision: str, *, discard: bool = False) -> None:

@@ -31,6 +31,24 @@ READ_PARTITIONS = text("""
     SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid WHERE inhparent = CAST(:parent AS regclass)
 """)
 
+READ_PROTECTION = text("""
+    SELECT format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition.oid::regclass) AS statement
+    FROM pg_class AS partition, pg_class AS parent
+    WHERE partition.oid = CAST(:partition AS regclass) AND parent.oid = CAST(:parent AS regclass)
+      AND parent.relrowsecurity AND NOT partition.relrowsecurity
+    UNION ALL
+    SELECT format('CREATE POLICY %I ON %s', polname, CAST(:partition AS regclass))
+        || CASE WHEN polpermissive THEN '' ELSE ' AS RESTRICTIVE' END
+        || (SELECT ' TO ' || string_agg(member::regrole::text, ', ') FROM unnest(polroles) AS member)
+        || coalesce(' USING (' || pg_get_expr(polqual, polrelid) || ')', '')
+        || coalesce(' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')', '')
+    FROM pg_policy AS policy
+    WHERE polrelid = CAST(:parent AS regclass) AND NOT EXISTS (
+        SELECT FROM pg_policy AS there WHERE there.polrelid = CAST(:partition AS regclass) AND there.polname = policy.polname
+    )
+""")
+"""What a partition lacks of its parent's row-level security; all our policies are for every command."""
+
 SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :timeout, true)")
 
 
@@ -85,18 +103,34 @@ def _make_partition(connection: Connection, start: datetime, end: datetime) -> b
     connection.exec_driver_sql(f"LOCK TABLE ONLY {_PARENT} IN SHARE UPDATE EXCLUSIVE MODE")
     missing = name not in _partitions(connection)
     if missing:
-        for statement in _statements(name, start.isoformat(), end.isoformat()):
+        made = f"{MessageEvent.metadata.schema}.{name}"
+        connection.exec_driver_sql(
+            f"CREATE TABLE {made} (LIKE {_PARENT} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)"
+        )
+        _protect(connection, made)
+        for statement in _statements(made, start.isoformat(), end.isoformat()):
             connection.exec_driver_sql(statement)
     connection.execute(SET_LOCK_TIMEOUT, {"timeout": usual_timeout})
     return missing
 
 
-def _statements(name: str, start: str, end: str) -> list[str]:
-    partition = f"{MessageEvent.metadata.schema}.{name}"
-    bounds = f"{name}_bounds"
+def protect_partitions(connection: Connection) -> None:
+    """Give every partition the row-level security of its parent, where it lacks it. In the caller's transaction, as the owner."""
+    for name in sorted(_partitions(connection)):
+        _protect(connection, f"{MessageEvent.metadata.schema}.{name}")
+
+
+def _protect(connection: Connection, partition: str) -> None:
+    # It gets no rights: whoever reads a partition directly would read around its parent's policies. These are for who gives some all the same.
+    lacking = connection.execute(READ_PROTECTION, {"parent": _PARENT, "partition": partition}).scalars().all()
+    for statement in lacking:
+        connection.exec_driver_sql(statement)
+
+
+def _statements(partition: str, start: str, end: str) -> list[str]:
+    bounds = f"{partition.rpartition('.')[2]}_bounds"
     inside = f"event_at >= '{start}' AND event_at < '{end}'"
     return [
-        f"CREATE TABLE {partition} (LIKE {_PARENT} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)",
         # With this proof, ATTACH does not read the new partition to check its rows.
         f"ALTER TABLE {partition} ADD CONSTRAINT {bounds} CHECK ({inside})",
         f"LOCK TABLE {_DEFAULT} IN ACCESS EXCLUSIVE MODE",

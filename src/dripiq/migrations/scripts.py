@@ -1,5 +1,6 @@
 """What do revisions share? Reading their SQL, and the rule that going back never loses rows in silence."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -7,12 +8,15 @@ from alembic import context, op
 
 from dripiq.domain.errors import DatabaseError
 
+_STATEMENT = re.compile(r"(?:\$\$.*?\$\$|[^;]|;(?!\n))+", re.DOTALL)
+"""Up to a semicolon at the end of a line; those of a block between dollars are the block's own."""
+
 
 def statements_of(revision_file: str) -> list[str]:
-    """The SQL statements beside a revision (`0025_x.py` has `0025_x.sql`), in their order, without comments."""
+    """The SQL statements beside a revision (`0025_x.py` has `0025_x.sql`), in their order, without comments; a DO block is one."""
     lines = Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8").splitlines()
     script = "\n".join(line for line in lines if not line.startswith("--"))
-    return [statement.strip() for statement in f"{script}\n".split(";\n") if statement.strip()]
+    return [statement.strip() for statement in _STATEMENT.findall(f"{script}\n") if statement.strip()]
 
 
 def run(statements: Iterable[str]) -> None:
