@@ -42,7 +42,7 @@ CLAIM_DUE = text(
     WHERE action.tenant_id = :tenant_id
       AND action.id IN (
           SELECT id FROM dripiq_app.scheduled_actions
-          WHERE tenant_id = :tenant_id AND status = 'pending' AND run_at <= :now
+          WHERE tenant_id = :tenant_id AND tenant_id || '' = :tenant_id AND status = 'pending' AND run_at <= :now
           ORDER BY run_at
           LIMIT :limit
           FOR UPDATE SKIP LOCKED
@@ -51,6 +51,9 @@ CLAIM_DUE = text(
         action.payload ->> 'timer' AS timer
     """
 )
+"""The tenant is said twice so that PostgreSQL keeps to the tenant's own queue. Where a tenant has most of the pending rows, it expects to come upon some soon
+in everybody's queue (`idx_scheduled_actions_ready`), and wades through all of it where that tenant's are the last due; of `||` it has no such expectation.
+"""
 
 PUT_BACK = text(
     """
