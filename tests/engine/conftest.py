@@ -71,12 +71,7 @@ class World:
     def work(self, worker: Worker | None = None) -> Worker:
         """Let a worker do everything that is due or has come in, until nothing is."""
         worker = worker or self.worker()
-
-        async def until_idle() -> None:
-            while await worker.drain():
-                pass
-
-        asyncio.run(until_idle())
+        asyncio.run(worker.run_until_idle())
         return worker
 
     def rows(self, statement: str, **parameters: Any) -> list[Any]:

@@ -65,12 +65,12 @@ def worker(
         working = make_worker(settings, database, sender)
 
         async def work() -> None:
-            with _ending(working.stop) as told:
-                if not until_idle:
+            with _ending(working.stop):
+                if until_idle:
+                    await working.run_until_idle()
+                else:
                     note(f"Worker: {_mail(settings)}. Ctrl-C ends it.")
                     await working.run()
-                while until_idle and not told.is_set() and await working.drain():
-                    pass
             await sender.close()
 
         asyncio.run(work())

@@ -74,6 +74,12 @@ class Worker:
         self._stopping.set()
         self._wake()
 
+    async def run_until_idle(self) -> None:
+        """Put right what broke, then work until nothing is due and nothing has come in, or until `stop`."""
+        await self._upkeep()
+        while not self._stopping.is_set() and await self.drain():
+            pass
+
     async def drain(self) -> int:
         """Do one round of everything that is due or has come in; how much there was."""
         return await self._act() + await self._normalise()
