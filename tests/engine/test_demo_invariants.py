@@ -142,8 +142,8 @@ def _twice_as_another_message(run: Played) -> None:
     first = run.received[0]
     run.execute(
         "INSERT INTO dripiq_app.outbound_messages (tenant_id, id, contact_campaign_id, contact_id, node_id, visit, channel, to_address, body,"
-        " provider, status, sent_at, dedupe_key) SELECT tenant_id, 'planted', contact_campaign_id, contact_id, node_id, visit, channel,"
-        " to_address, body, provider, status, sent_at, 'planted' FROM dripiq_app.outbound_messages WHERE tenant_id = :tenant AND id = :id",
+        " provider, status, sent_at, created_at, dedupe_key) SELECT tenant_id, 'planted', contact_campaign_id, contact_id, node_id, visit, channel,"
+        " to_address, body, provider, status, sent_at, created_at, 'planted' FROM dripiq_app.outbound_messages WHERE tenant_id = :tenant AND id = :id",
         id=first.message_id,
     )
     run.received.append(replace(first, message_id="planted", queue_id="again"))
