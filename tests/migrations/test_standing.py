@@ -182,13 +182,17 @@ def test_a_tenant_transaction_that_fails_leaves_nothing(database: str) -> None:
 
     def fail(used: Engine) -> None:
         with tenant_transaction(used, "t1") as connection:
-            connection.exec_driver_sql("INSERT INTO dripiq_app.tenants (id, name) VALUES ('t1', 'Acme')")
+            connection.exec_driver_sql(
+                "INSERT INTO dripiq_app.tenant_leads (id, tenant_id, name) VALUES ('l', 't1', 'Acme')"
+            )
             raise LookupError
 
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO dripiq_app.tenants (id, name) VALUES ('t1', 'Acme')")
     with pytest.raises(LookupError):
         fail(engine)
     with connect(engine) as connection:
-        assert connection.exec_driver_sql("SELECT count(*) FROM dripiq_app.tenants").scalar_one() == 0
+        assert connection.exec_driver_sql("SELECT count(*) FROM dripiq_app.leads").scalar_one() == 0
     engine.dispose()
 
 

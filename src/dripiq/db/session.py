@@ -1,7 +1,8 @@
 """How does the program talk to PostgreSQL?
 
-One synchronous psycopg 3 engine per process. Times come back in UTC. Work for one tenant runs in a transaction that says for whom
-(`dripiq.tenant_id`), so that the database itself can keep tenants apart.
+One synchronous psycopg 3 engine per process. Times come back in UTC. Work for one tenant runs as the role `dripiq_tenant`, which sees and writes the
+rows of the tenant that `dripiq.tenant_id` names, and no others, whatever a statement says. Where that role cannot be had (`dripiq.db.security.status`
+says so), the setting alone is made, and the statements alone keep tenants apart.
 """
 
 from collections.abc import Iterator
@@ -12,11 +13,20 @@ from psycopg import Connection as PsycopgConnection
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from dripiq.domain.errors import ConfigurationError, DatabaseError
+from dripiq.domain.errors import ConfigurationError, DatabaseError, InputError
+from dripiq.schema.security import TENANT_ROLE
 
 CONNECT_TIMEOUT_SECONDS = 10
 
-SET_TENANT = text("SELECT set_config('dripiq.tenant_id', :tenant_id, true)")
+READ_SPEAKER = text("""
+    SELECT current_setting('role') AS role, coalesce(current_setting('dripiq.tenant_id', true), '') AS tenant_id, EXISTS (
+        SELECT FROM pg_roles
+        WHERE rolname = 'dripiq_tenant' AND pg_has_role(
+            session_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END
+        )
+    ) AS can_take
+""")
+"""For whom the transaction works, and whether the user who logged in may take the tenant's role."""
 
 
 def make_engine(url: str, *, pool_size: int = 5, prepared: bool = True) -> Engine:
@@ -74,10 +84,43 @@ def tenant_transaction(engine: Engine, tenant_id: str) -> Iterator[Connection]:
 
     Raises:
         DatabaseError: `database_unreachable` when no connection can be had.
+        InputError: `no_tenant`.
     """
     with connect(engine) as connection, connection.begin():
-        connection.execute(SET_TENANT, {"tenant_id": tenant_id})
+        _speak_for(connection, tenant_id)
         yield connection
+
+
+@contextmanager
+def as_tenant(connection: Connection, tenant_id: str) -> Iterator[Connection]:
+    """A part of the caller's own transaction on behalf of one tenant; before and after it, the caller's statements run as they did.
+
+    The part is all or nothing: what it did is undone when an exception leaves it, and the caller's transaction can go on.
+
+    Raises:
+        InputError: `no_tenant`.
+    """
+    with connection.begin_nested():  # its rollback puts role and setting back, but its release does not
+        before = _speak_for(connection, tenant_id)
+        yield connection
+        _set_local(connection, before.role, before.tenant_id)
+
+
+def _speak_for(connection: Connection, tenant_id: str) -> Any:
+    """Become the tenant's role until the transaction ends; who spoke before (`role`, `tenant_id`)."""
+    if not (tenant_id and tenant_id.strip()):
+        raise InputError("Work for a tenant needs a tenant: pass the id of one.", code="no_tenant")
+    before = connection.execute(READ_SPEAKER).one()
+    _set_local(connection, TENANT_ROLE if before.can_take else before.role, tenant_id)
+    return before
+
+
+def _set_local(connection: Connection, role: str, tenant_id: str) -> None:
+    # As literals, not by set_config(): the nodes of a sharded cluster are told of a literal SET LOCAL only.
+    name = "NONE" if role == "none" else '"' + role.replace('"', '""') + '"'
+    literal = " E'" + tenant_id.replace("\\", "\\\\").replace("'", "''") + "'"
+    for statement in (f"SET LOCAL dripiq.tenant_id = {literal}", f"SET LOCAL ROLE {name}"):
+        connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _psycopg_url(url: str) -> URL:

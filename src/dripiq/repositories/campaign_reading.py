@@ -10,7 +10,10 @@ LIST_CAMPAIGNS = text(
     SELECT campaign.id, campaign.status, campaign.channel, contact.name AS contact, contact.email, campaign.current_node_id AS node,
         next_action.run_at AS next_at, next_action.action_type AS next, campaign.started_at, campaign.completed_at
     FROM dripiq_app.contact_campaigns AS campaign
-    JOIN dripiq_app.lead_point_of_contacts AS contact ON contact.id = campaign.contact_id
+    LEFT JOIN LATERAL (
+        SELECT record ->> 'name' AS name, record ->> 'email' AS email FROM dripiq_app.tenant_contacts
+        WHERE tenant_id = :tenant_id AND id = campaign.contact_id LIMIT 1
+    ) AS contact ON true
     LEFT JOIN LATERAL (
         SELECT run_at, action_type FROM dripiq_app.scheduled_actions
         WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND status IN ('pending', 'queued')
@@ -54,12 +57,18 @@ COUNT_CAMPAIGNS = text(
 READ_CAMPAIGN = text(
     """
     SELECT campaign.id, campaign.tenant_id, campaign.contact_id, contact.name AS contact_name, contact.email AS contact_email,
-        campaign.lead_id, to_jsonb(lead) ->> 'name' AS lead_name, campaign.channel, campaign.status, campaign.current_node_id,
+        campaign.lead_id, lead.name AS lead_name, campaign.channel, campaign.status, campaign.current_node_id,
         campaign.visit, campaign.node_entered_at, campaign.plan_version, campaign.plan_hash, sender.from_email,
         campaign.started_at, campaign.completed_at, campaign.last_error
     FROM dripiq_app.contact_campaigns AS campaign
-    JOIN dripiq_app.lead_point_of_contacts AS contact ON contact.id = campaign.contact_id
-    JOIN dripiq_app.leads AS lead ON lead.id = campaign.lead_id
+    LEFT JOIN LATERAL (
+        SELECT record ->> 'name' AS name, record ->> 'email' AS email FROM dripiq_app.tenant_contacts
+        WHERE tenant_id = :tenant_id AND id = campaign.contact_id LIMIT 1
+    ) AS contact ON true
+    LEFT JOIN LATERAL (
+        SELECT record ->> 'name' AS name FROM dripiq_app.tenant_leads
+        WHERE tenant_id = :tenant_id AND id = campaign.lead_id LIMIT 1
+    ) AS lead ON true
     LEFT JOIN dripiq_app.email_sender_identities AS sender
         ON sender.tenant_id = :tenant_id AND sender.id = campaign.sender_identity_id
     WHERE campaign.tenant_id = :tenant_id AND campaign.id = :id
@@ -105,10 +114,9 @@ READ_TRANSITIONS = text(
 
 FIND_CONTACTS = text(
     """
-    SELECT contact.id, lower(contact.email) AS email
-    FROM dripiq_app.lead_point_of_contacts AS contact
-    JOIN dripiq_app.leads AS lead ON lead.id = contact.lead_id AND lead.tenant_id = :tenant_id
-    WHERE lower(contact.email) = ANY (CAST(:emails AS text[]))
+    SELECT contact.id, lower(contact.record ->> 'email') AS email
+    FROM dripiq_app.tenant_contacts AS contact
+    WHERE contact.tenant_id = :tenant_id AND lower(contact.record ->> 'email') = ANY (CAST(:emails AS text[]))
     ORDER BY contact.id
     """
 )

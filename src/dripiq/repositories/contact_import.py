@@ -1,6 +1,7 @@
 """Whom does a tenant know already, and how do a thousand people come in with one statement?
 
-Only for host tables that are dripiq's own (`registration.read_own_host_tables`).
+Only for host tables that are dripiq's own (`registration.read_own_host_tables`): over these the views have the columns and can be written, by a
+tenant's role too.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ LOCK_IMPORTS = text("SELECT pg_advisory_xact_lock(hashtextextended('dripiq.impor
 READ_KNOWN = text(
     """
     SELECT lower(contact.email) AS email, contact.external_ref
-    FROM dripiq_app.lead_point_of_contacts AS contact
+    FROM dripiq_app.tenant_contacts AS contact
     WHERE contact.tenant_id = :tenant_id
       AND (lower(contact.email) = ANY (CAST(:emails AS text[])) OR contact.external_ref = ANY (CAST(:refs AS text[])))
     """
@@ -24,14 +25,14 @@ READ_LEADS = text(
     """
     SELECT DISTINCT ON (wanted.name) wanted.name, lead.id
     FROM unnest(CAST(:names AS text[])) AS wanted (name)
-    JOIN dripiq_app.leads AS lead ON lead.tenant_id = :tenant_id AND lower(lead.name) = lower(wanted.name)
+    JOIN dripiq_app.tenant_leads AS lead ON lead.tenant_id = :tenant_id AND lower(lead.name) = lower(wanted.name)
     ORDER BY wanted.name, lead.created_at, lead.id
     """
 )
 
 INSERT_LEADS = text(
     """
-    INSERT INTO dripiq_app.leads (id, tenant_id, name, created_at, updated_at)
+    INSERT INTO dripiq_app.tenant_leads (id, tenant_id, name, created_at, updated_at)
     SELECT new.id, :tenant_id, new.name, :now, :now
     FROM unnest(CAST(:ids AS text[]), CAST(:names AS text[])) AS new (id, name)
     """
@@ -39,7 +40,7 @@ INSERT_LEADS = text(
 
 INSERT_CONTACTS = text(
     """
-    INSERT INTO dripiq_app.lead_point_of_contacts (id, tenant_id, lead_id, external_ref, name, email, timezone, created_at, updated_at)
+    INSERT INTO dripiq_app.tenant_contacts (id, tenant_id, lead_id, external_ref, name, email, timezone, created_at, updated_at)
     SELECT new.id, :tenant_id, new.lead_id, new.external_ref, new.name, new.email, new.timezone, :now, :now
     FROM unnest(
         CAST(:ids AS text[]), CAST(:lead_ids AS text[]), CAST(:refs AS text[]), CAST(:names AS text[]), CAST(:emails AS text[]), CAST(:zones AS text[])

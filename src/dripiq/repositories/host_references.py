@@ -1,8 +1,8 @@
-"""Do the lead, contact and user that a row points to belong to its tenant?
+"""Do the lead and contact that a row points to belong to its tenant?
 
 Keys to the host's tables are plain, so they can't say it; the statement that writes such a key does. A lead has its tenant; a contact has its
-lead's; a user belongs to the host and may work for several tenants, so it need only exist. Where a row names both lead and contact, the
-contact is that lead's.
+lead's; a user belongs to the host and may work for several tenants, so it need only exist, which its key says. Where a row names both lead and
+contact, the contact is that lead's. People are looked up in the views, which a tenant's role may read.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Table, exists, or_
 
 from dripiq.schema.hosts import Lead, LeadPointOfContact, User
+from dripiq.schema.security import TENANT_CONTACTS, TENANT_LEADS
 
 _LEADS, _CONTACTS, _USERS = (cast("Table", host.__table__) for host in (Lead, LeadPointOfContact, User))
 
@@ -37,18 +38,15 @@ def belong_to_tenant(
     values: dict[Table, ColumnElement[Any]] = {
         target: written.get(name, table.c[name]) for name, target in columns.items()
     }
-    touched = {columns[name] for name in columns if name in written}
-    conditions: list[ColumnElement[bool]] = []
-    if _USERS in touched:
-        conditions.append(_null_or(values[_USERS], exists().where(_USERS.c.id == values[_USERS])))
-    if touched & {_LEADS, _CONTACTS}:
-        people = exists().where(_LEADS.c.tenant_id == tenant_id)
-        if _LEADS in values:
-            people = people.where(_LEADS.c.id == values[_LEADS])
-        if _CONTACTS in values:
-            people = people.where(_CONTACTS.c.lead_id == _LEADS.c.id, _CONTACTS.c.id == values[_CONTACTS])
-        conditions.append(_null_or(values[_CONTACTS], people))
-    return conditions
+    if not {columns[name] for name in columns if name in written} & {_LEADS, _CONTACTS}:
+        return []
+    if _CONTACTS not in values:
+        lead = exists().where(TENANT_LEADS.c.tenant_id == tenant_id, TENANT_LEADS.c.id == values[_LEADS])
+        return [_null_or(values[_LEADS], lead)]
+    contact = exists().where(TENANT_CONTACTS.c.tenant_id == tenant_id, TENANT_CONTACTS.c.id == values[_CONTACTS])
+    if _LEADS in values:
+        contact = contact.where(TENANT_CONTACTS.c.lead_id == values[_LEADS])
+    return [_null_or(values[_CONTACTS], contact)]
 
 
 def _null_or(value: ColumnElement[Any], condition: ColumnElement[bool]) -> ColumnElement[bool]:

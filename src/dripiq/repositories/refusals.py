@@ -24,7 +24,8 @@ def refusals_named(table: Table) -> Iterator[None]:
     Raises:
         ConflictError: a unique key is taken (SQLSTATE 23505); `facts["columns"]` names it.
         NotFoundError: a row that is pointed to does not exist (23503).
-        InputError: a rule (23514), a missing value (23502), or a value that its type can't hold (class 22).
+        InputError: a rule (23514), a missing value (23502), or a value that its type can't hold (class 22); `other_tenant` where row-level
+            security refuses a row (42501).
     """
     try:
         yield
@@ -43,13 +44,15 @@ def _named(table: Table, error: DBAPIError) -> DripiqError | None:
     constraint: str | None = getattr(diag, "constraint_name", None)
     facts: dict[str, object] = {"table": table.name, "constraint": constraint}
     if state == "23505":
-        columns = _unique_columns(table, constraint) or _detail_columns(diag)
+        columns = (
+            _unique_columns(table, constraint) or _detail_columns(diag) or _columns_of_partitions_key(table, constraint)
+        )
         return ConflictError(
             f"{table.name} has a row with the same {', '.join(columns)}: change that one, or take another value.",
             facts={**facts, "columns": columns},
         )
     if state == "23503":
-        columns = _detail_columns(diag)
+        columns = _detail_columns(diag) or _key_columns(table, constraint)
         return NotFoundError(
             f"{table.name}: what {', '.join(columns)} points to does not exist for this tenant.",
             facts={**facts, "columns": columns},
@@ -59,6 +62,12 @@ def _named(table: Table, error: DBAPIError) -> DripiqError | None:
     if state == "23502":
         return InputError(
             f"{table.name}.{diag.column_name} needs a value.", facts={**facts, "columns": [diag.column_name]}
+        )
+    if state == "42501" and "row-level security" in str(error.orig):
+        return InputError(
+            f"{table.name}: this transaction works for another tenant, or the row names people of one. Write it in a transaction of its own tenant.",
+            code="other_tenant",
+            facts={"table": table.name},
         )
     if (state or "").startswith("22") or (state is None and type(error.orig).__name__ == "DataError"):
         reason = ": ".join(filter(None, (str(error.orig).partition("\n")[0], getattr(diag, "message_detail", None))))
@@ -71,6 +80,19 @@ def _unique_columns(table: Table, name: str | None) -> list[str]:
     unique = {str(key.name): [column.name for column in key.columns] for key in keys}
     unique |= {str(index.name): [column.name for column in index.columns] for index in table.indexes if index.unique}
     return unique.get(str(name), [])
+
+
+def _key_columns(table: Table, name: str | None) -> list[str]:
+    """The columns of a foreign key, for the server gives a role that row-level security binds no details."""
+    return next((list(key.column_keys) for key in table.foreign_key_constraints if key.name == name), [])
+
+
+def _columns_of_partitions_key(table: Table, name: str | None) -> list[str]:
+    """The columns of a key that a partition named itself: `…_pkey`, or `…_key` where the table has one other."""
+    unique = [key for key in table.constraints if isinstance(key, UniqueConstraint)]
+    if (name or "").endswith("_pkey"):
+        return list(table.primary_key.columns.keys())
+    return list(unique[0].columns.keys()) if len(unique) == 1 and (name or "").endswith("_key") else []
 
 
 def _detail_columns(diag: Any) -> list[str]:

@@ -68,12 +68,13 @@ def settle(database: Engine) -> list[Member]:
         with database.begin() as connection:
             tenant_id = register_tenant(connection, name).id
         members.append(Member(tenant_id, name, rows, *read_plan(ZONES[name])))
-        with tenant_transaction(database, tenant_id) as connection:
+        with database.begin() as connection:  # users belong to the host, so a tenant's role cannot add one
             now = DatabaseClock().now(connection)
             sender, address = SENDERS[name]
             register_sender(connection, tenant_id, address, now=now, name=sender, verified=True)
-            import_contacts(connection, tenant_id, rows, now=now)
-        with database.begin() as connection:
+        with tenant_transaction(database, tenant_id) as connection:
+            import_contacts(connection, tenant_id, rows, now=DatabaseClock().now(connection))
+        with tenant_transaction(database, tenant_id) as connection:
             closed = [row.email for row in rows[-SUPPRESSED_BEFORE:]]
             suppress(connection, tenant_id, closed, now=DatabaseClock().now(connection))
     return members
