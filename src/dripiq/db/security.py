@@ -74,14 +74,14 @@ def status(connection: Connection) -> Protection:
     if missing := [role for role in ROLES if role not in taken]:
         gaps.append(
             f"The server has no role {' and no role '.join(missing)}: work for one tenant runs with all rights of {_user(grantee)}, and only the "
-            "statements themselves keep tenants apart. Run the statements as an administrator, then `dripiq db upgrade`."
+            "statements themselves keep tenants apart. Run the SQL as an administrator, then `dripiq db upgrade`, and look here again."
         )
+        # The right to take a role comes after `upgrade` has given the role its own: until then, work for a tenant would be refused.
         statements += [f"CREATE ROLE {role} NOLOGIN" for role in missing]
-        statements += [f"GRANT {role} TO {grantee}" for role in missing]
     if TENANT_ROLE in taken and not taken[TENANT_ROLE]:
         gaps.append(
             f"{_user(grantee)} may not take the role {TENANT_ROLE}: its work for one tenant is not bound to the tenant. "
-            "Run the statement as an administrator."
+            "Run the SQL as an administrator."
         )
         statements.append(f"GRANT {TENANT_ROLE} TO {grantee}")
     if tables := list(connection.execute(READ_OPEN_TABLES, {"schema": SCHEMA, "tables": protected_tables()}).scalars()):
