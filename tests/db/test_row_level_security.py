@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, event, insert, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from dripiq import enroll, pause, pause_sending, resume, resume_sending, stop, suppress
 from dripiq.db import migrate, security
 from dripiq.db.embedded import EmbeddedPostgres
 from dripiq.db.partitions import ensure_partitions
@@ -34,6 +35,8 @@ from dripiq.schema import Base
 from dripiq.schema.security import BOOKKEEPING, TENANT_ROLE, protected_tables
 from tests.db.test_repository_tenancy import COMMON, LOOK_UPS, SINGULAR, methods_of, rows_in
 from tests.db.test_schema_rules import HOST_TABLES, NOW, add, add_everything, values_of
+from tests.engine.conftest import ONE_MAIL
+from tests.migrations.test_adoption import HOST
 
 TENANT_TABLES = [name for name in protected_tables() if name != "webhook_quarantine"]
 VIEWS = ("tenant_leads", "tenant_contacts")
@@ -436,9 +439,6 @@ def test_refusals_are_as_clear_as_without_the_wall(home: Any, neighbour: Any) ->
 
 
 def test_the_library_works_as_the_tenants_role(engine: Engine) -> None:
-    from dripiq import enroll, pause, pause_sending, resume, resume_sending, stop, suppress
-    from tests.engine.conftest import ONE_MAIL
-
     with engine.begin() as connection:
         for table in (*HOST_TABLES, "email_sender_identities"):
             add(connection, table, "a")
@@ -457,6 +457,53 @@ def test_the_library_works_as_the_tenants_role(engine: Engine) -> None:
         resume_sending(connection, "a")
     with pytest.raises(DBAPIError), tenant_transaction(engine, "b") as connection:
         suppress(connection, "a", ["y@example.com"])
+
+
+# People who are the host application's own
+
+
+HOSTS_MIGRATION = (
+    "ALTER TABLE dripiq_app.leads ADD COLUMN region text DEFAULT 'EU'",
+    "ALTER TABLE dripiq_app.leads DROP COLUMN city",
+    "ALTER TABLE dripiq_app.lead_point_of_contacts ALTER COLUMN email TYPE varchar(200)",
+    "ALTER TABLE dripiq_app.lead_point_of_contacts DROP COLUMN birthday",
+    "ALTER TABLE dripiq_app.lead_point_of_contacts RENAME COLUMN name TO full_name",
+)
+
+
+@pytest.mark.parametrize("who", ["dripiq_tenant", "dripiq_engine"])
+def test_a_hosts_people_are_read_through_views_that_let_it_migrate_and_are_not_written(
+    empty_database: str, who: str
+) -> None:
+    run(empty_database, *HOST, "INSERT INTO dripiq_app.tenants VALUES ('u', 'tin')")
+    migrate.upgrade(empty_database)
+    run(empty_database, *HOSTS_MIGRATION)
+    engine = make_engine(empty_database)
+    with engine.begin() as connection, role(connection, who, "t"):
+        found = connection.exec_driver_sql(
+            "SELECT c.tenant_id, c.id, c.record ->> 'full_name', l.record ->> 'region' FROM dripiq_app.tenant_contacts AS c "
+            "JOIN dripiq_app.tenant_leads AS l ON l.id = c.lead_id"
+        )
+        assert [tuple(row) for row in found] == [("t", "c", "Ann", "EU")]
+        refused(connection, "UPDATE dripiq_app.tenant_leads SET tenant_id = 'u'")
+        refused(connection, "DELETE FROM dripiq_app.tenant_leads")
+        for table in HOST_TABLES:
+            refused(connection, f"SELECT FROM dripiq_app.{table}")
+    with engine.begin() as connection, role(connection, TENANT_ROLE, "u"):
+        assert (count(connection, "tenant_leads"), count(connection, "tenant_contacts")) == (0, 0)
+    engine.dispose()
+
+
+def test_a_hosts_contact_is_enrolled_as_the_tenants_role(empty_database: str) -> None:
+    run(empty_database, *HOST, "INSERT INTO dripiq_app.tenants VALUES ('u', 'tin')")
+    migrate.upgrade(empty_database)
+    engine = make_engine(empty_database)
+    with tenant_transaction(engine, "u") as connection:
+        assert enroll(connection, "u", ONE_MAIL, ["c"]).unknown == ("c",)
+    with tenant_transaction(engine, "t") as connection:
+        assert [*enroll(connection, "t", ONE_MAIL, ["c"]).enrolled] == ["c"]
+    assert protection(empty_database) == security.Protection((), ())
+    engine.dispose()
 
 
 # Roles belong to the cluster
