@@ -107,6 +107,7 @@ COMMIT_TO_SEND = text(
             AND suppression.value = CASE suppression.scope
                 WHEN 'address' THEN message.to_address ELSE split_part(message.to_address, '@', 2) END
             AND (suppression.expires_at IS NULL OR suppression.expires_at > :now)
+          OFFSET 0
       )
       AND NOT EXISTS (
           SELECT FROM dripiq_app.tenant_settings WHERE tenant_id = :tenant_id AND sending_paused_at IS NOT NULL
@@ -116,7 +117,8 @@ COMMIT_TO_SEND = text(
 )
 """The point of no return. Its transaction has taken the sending lock (`sending_lock.lock_shared`) by an earlier statement.
 
-The campaign is asked for row by row: as a join, the planner would rather walk all active campaigns while it knows little of the tables.
+The campaign and the suppressions are asked for row by row (`OFFSET 0` keeps PostgreSQL from making a join of it): as joins, the planner would rather walk all
+active campaigns, and all of the tenant's suppressions for each message, while it knows little of the tables.
 """
 
 RECORD_ACCEPTED = text(
