@@ -4,12 +4,13 @@ These four tables are the host application's. Where it has them, they are adopte
 loaded with an entity; the others exist in dripiq's own baseline, and are loaded when they are asked for.
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from dripiq.schema.base import SCHEMA, Base, Stamped
+from dripiq.schema.base import SCHEMA, Base
 from dripiq.schema.ids import new_id
 
 if TYPE_CHECKING:
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from dripiq.schema.webhooks import WebhookDelivery
 
 
-class Tenant(Stamped, Base):
+class HostStamped:
+    """When a row of dripiq's own baseline came and when it last changed."""
+
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=90, deferred=True)
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), onupdate=func.now(), sort_order=91, deferred=True
+    )
+
+
+class Tenant(HostStamped, Base):
     """A customer of the host application; everything in a campaign belongs to exactly one."""
 
     __tablename__ = "tenants"
@@ -50,7 +60,7 @@ class Tenant(Stamped, Base):
     campaign_transitions: Mapped[list["CampaignTransition"]] = relationship(back_populates="tenant", viewonly=True)
 
 
-class User(Stamped, Base):
+class User(HostStamped, Base):
     """A person who works with the host application; may own sender identities in several tenants."""
 
     __tablename__ = "users"
@@ -63,7 +73,7 @@ class User(Stamped, Base):
     plan_versions: Mapped[list["CampaignPlanVersion"]] = relationship(back_populates="creator", viewonly=True)
 
 
-class Lead(Stamped, Base):
+class Lead(HostStamped, Base):
     """A company or account that a tenant wants to win."""
 
     __tablename__ = "leads"
@@ -78,7 +88,7 @@ class Lead(Stamped, Base):
     contact_campaigns: Mapped[list["ContactCampaign"]] = relationship(back_populates="lead", viewonly=True)
 
 
-class LeadPointOfContact(Stamped, Base):
+class LeadPointOfContact(HostStamped, Base):
     """A person at a lead. `external_ref` is the key under which another system knows them; `timezone` an IANA name."""
 
     __tablename__ = "lead_point_of_contacts"
