@@ -95,6 +95,12 @@ class Settings(BaseSettings):
     upkeep: Seconds = Field(
         default=timedelta(seconds=10), description="How often a worker puts right what broke, in seconds."
     )
+    event_retention_months: int | None = Field(
+        default=None,
+        ge=1,
+        le=1200,
+        description="How many full months of events are kept before the current one; older months are dropped. Unset: never.",
+    )
     database_pool: int = Field(default=10, ge=4, le=100, description="The most database connections of one process.")
 
     @model_validator(mode="after")

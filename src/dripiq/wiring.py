@@ -94,5 +94,6 @@ def make_worker(settings: Settings, database: Database, sender: Sender) -> Worke
     """A worker on a database; `sender` carries its e-mail."""
     outbox = Outbox(database.engine, DatabaseClock(), {Channel.EMAIL: sender}, unsubscribe_links(settings))
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    pace = Pace(Share(settings.batch, settings.lease), settings.poll, settings.upkeep, listen_url)
+    share = Share(settings.batch, settings.lease)
+    pace = Pace(share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months)
     return Worker(outbox, pace)

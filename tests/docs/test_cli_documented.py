@@ -20,7 +20,10 @@ def commands(group: Any, path: str = "dripiq") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, command in group.commands.items():
         full = f"{path} {name}"
-        found |= commands(command, full) if hasattr(command, "commands") else {full: command}
+        if hasattr(command, "commands"):
+            found |= commands(command, full)
+        if not hasattr(command, "commands") or command.invoke_without_command:
+            found[full] = command
     return found
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from dripiq.db import partitions
-from dripiq.db.partitions import _month_of, _name, _plus, ensure_partitions
+from dripiq.db.partitions import _name, ensure_partitions, list_months, month_of, plus, read_default
+from dripiq.domain.errors import DatabaseError
 
 NOW = datetime(2031, 11, 15, 12, tzinfo=UTC)
 MONTHS = ["message_events_y2031m11", "message_events_y2031m12", "message_events_y2032m01"]
@@ -153,8 +154,38 @@ def test_a_month_gives_way_to_the_application_and_is_made_later(
 @given(st.datetimes(YEAR_1971, YEAR_2999), st.integers(-14, 14), st.integers(0, 40))
 def test_months_are_utc_months_and_follow_one_another(moment: datetime, hours: int, ahead: int) -> None:
     zoned = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
-    month = _month_of(zoned)
+    month = month_of(zoned)
 
-    assert month <= zoned < _plus(month, 1)
-    assert _plus(_plus(month, ahead), 1) == _plus(month, ahead + 1)
-    assert _name(_plus(month, 1)) > _name(month)
+    assert month <= zoned < plus(month, 1)
+    assert plus(plus(month, ahead), 1) == plus(month, ahead + 1)
+    assert _name(plus(month, 1)) > _name(month)
+
+
+def test_more_than_can_be_moved_without_a_long_pause_stays_where_it_is(
+    engine: Engine, idle: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.begin() as setup:
+        add_events(setup, waiting=NOW)
+    statements = partitions._statements
+    monkeypatch.setattr(partitions, "_statements", lambda *bounds: ["SELECT pg_sleep(9)", *statements(*bounds)])
+
+    with pytest.raises(DatabaseError, match="2031-11") as refused:
+        ensure_partitions(idle, months_ahead=0, now=NOW, longest_pause=0.02)
+    assert refused.value.error_code == "month_too_full"
+    assert places(idle) == {"waiting": "message_events_default"}
+    idle.rollback()
+
+    monkeypatch.undo()
+    ensure_partitions(idle, months_ahead=0, now=NOW)
+    assert places(idle) == {"waiting": MONTHS[0]}
+
+
+def test_a_list_tells_months_and_what_belongs_to_none(connection: Connection) -> None:
+    add_events(connection, zero=datetime(1970, 1, 1, tzinfo=UTC), far=datetime(2100, 1, 1, tzinfo=UTC))
+    ensure_partitions(connection, months_ahead=2, now=NOW)
+
+    listed, default = list_months(connection), read_default(connection)
+
+    assert [partition.name for partition in listed][-3:] == MONTHS
+    assert all(partition.bytes > 0 for partition in listed)
+    assert (default.rows, default.rows_by_month) == (2, {"1970-01": 1, "2100-01": 1})

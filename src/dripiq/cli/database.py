@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dripiq.cli import partitions
 from dripiq.cli.opening import open_database, open_transaction
 from dripiq.cli.output import JsonOption, say, show_json
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from dripiq.db.migrate import MigrationStatus
 
 app = typer.Typer(help="The database: migrate it, look where it stands, fill it with samples.", no_args_is_help=True)
+app.add_typer(partitions.app, name="partitions")
 
 
 @app.command()

@@ -66,16 +66,16 @@ def upgrade(url: str, revision: str = "head") -> None:
         InputError: `unknown_revision`.
     """
     with _migrating(url) as connection:
-        with _told_clearly():
+        with told_clearly():
             command.upgrade(_config(connection, going_up=True), revision)
         connection.rollback()
         if inspect(connection).has_table(MessageEvent.__tablename__, schema=SCHEMA):
             now = connection.execute(select(func.now())).scalar_one()
             connection.rollback()
-            with _told_clearly():
+            with told_clearly():
                 ensure_partitions(connection, months_ahead=MONTHS_AHEAD, now=now)
         if _current(connection) == _head(_scripts()):
-            with _told_clearly():
+            with told_clearly():
                 complete(connection)
         connection.commit()
 
@@ -92,7 +92,7 @@ def downgrade(url: str, revision: str, *, discard: bool = False) -> None:
         DatabaseError: `rows_would_be_lost` with their counts, when tables hold rows and `discard` is not given; else as for `upgrade`.
         InputError: `unknown_revision`.
     """
-    with _migrating(url) as connection, _told_clearly():
+    with _migrating(url) as connection, told_clearly():
         command.downgrade(_config(connection, going_up=False, discard=discard), revision)
 
 
@@ -197,7 +197,8 @@ def _only_migrator(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _told_clearly() -> Iterator[None]:
+def told_clearly() -> Iterator[None]:
+    """Tell what the database refused as a `DatabaseError` with a sentence: `lock_timeout`, `not_the_owner`; or InputError `unknown_revision`."""
     try:
         yield
     except CommandError as error:

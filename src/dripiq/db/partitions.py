@@ -6,19 +6,30 @@ default partition, and moves out when its month is made.
 Who waits meanwhile: a partition is made beside its parent and then attached (`PARTITION OF` would lock the parent against readers). Attaching
 holds off writers of the tables that events refer to, and whoever touches the default partition, for the few milliseconds that it takes plus the
 time to move the rows. It waits for each of them `LOCK_TIMEOUT` at most, and so does whoever queues behind it; then it gives way and tries again.
+Moving takes `LONGEST_PAUSE` seconds at most: where there is more to move, the month is not made, and somebody chooses when to make it.
 """
 
+import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
+from dripiq.domain.errors import DatabaseError
 from dripiq.schema import MessageEvent, OutboundMessage
+
+_Outcome = TypeVar("_Outcome")
 
 LOCK_TIMEOUT = "500ms"
 """Shorter than PostgreSQL's deadlock_timeout (1 s): where two wait for each other, it is never the application's transaction that fails."""
+
+LONGEST_PAUSE = 3.0
+"""Seconds; some 100,000 events are moved in that time."""
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.2
@@ -49,10 +60,54 @@ READ_PROTECTION = text("""
 """)
 """What a partition lacks of its parent's row-level security; all our policies are for every command."""
 
-SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :timeout, true)")
+READ_SIZES = text("""
+    SELECT child.relname, CASE WHEN child.reltuples >= 0 THEN child.reltuples::bigint END AS rows, pg_total_relation_size(child.oid) AS bytes
+    FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+    WHERE inhparent = CAST(:parent AS regclass)
+    ORDER BY child.relname
+""")
+
+SET_TIMEOUTS = text("SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)")
 
 
-def ensure_partitions(connection: Connection, *, months_ahead: int, now: datetime) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A month's partition, as the planner knows it: `month` is its first instant (UTC), `rows` an estimate, None before the first analyze."""
+
+    name: str
+    month: datetime
+    rows: int | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultPartition:
+    """What no month's partition holds: the rows, counted, in all and by their month (`1970-01`)."""
+
+    rows: int
+    bytes: int
+    rows_by_month: dict[str, int]
+
+
+def list_months(connection: Connection) -> list[Partition]:
+    """The months that have a partition, in their order."""
+    found = connection.execute(READ_SIZES, {"parent": _PARENT})
+    return [Partition(name, month, rows, size) for name, rows, size in found if (month := _month_named(name))]
+
+
+def read_default(connection: Connection) -> DefaultPartition:
+    """What the default partition holds; it is read as a whole. As the owner."""
+    sizes = {name: size for name, _, size in connection.execute(READ_SIZES, {"parent": _PARENT})}
+    count_by_month = (
+        f"SELECT to_char(event_at AT TIME ZONE 'UTC', 'YYYY-MM'), count(*) FROM {_DEFAULT} GROUP BY 1 ORDER BY 1"  # noqa: S608
+    )
+    counts: dict[str, int] = {month: count for month, count in connection.exec_driver_sql(count_by_month)}  # noqa: C416
+    return DefaultPartition(sum(counts.values()), sizes[_DEFAULT.rpartition(".")[2]], counts)
+
+
+def ensure_partitions(
+    connection: Connection, *, months_ahead: int, now: datetime, longest_pause: float = LONGEST_PAUSE
+) -> list[str]:
     """Make the partitions of the current month and of the months after it; those that exist stay as they are.
 
     Each month is made in a transaction of its own, and tried a few times; or all of them once, in the caller's transaction when one is open.
@@ -61,42 +116,55 @@ def ensure_partitions(connection: Connection, *, months_ahead: int, now: datetim
         connection: as the owner of the tables.
         months_ahead: how many months after the current one.
         now: the engine's clock, with its zone; months are UTC months.
+        longest_pause: seconds that moving rows out of the default partition may hold up whoever writes.
 
     Returns:
         The names of the partitions made (`message_events_y2026m11`), in the order of their months.
 
     Raises:
+        DatabaseError: `month_too_full` when the default partition holds more rows of a month than can be moved in that time; nothing was moved.
         sqlalchemy.exc.OperationalError: a lock could not be had in `LOCK_TIMEOUT`; that month was not made, a later call makes it.
     """
     joined = connection.in_transaction()
-    this_month = _month_of(now)
+    this_month = month_of(now)
     made: list[str] = []
     for ahead in range(months_ahead + 1):
-        start, end = _plus(this_month, ahead), _plus(this_month, ahead + 1)
-        if _make_partition(connection, start, end) if joined else _make_patiently(connection, start, end):
-            made.append(_name(start))
+        month = plus(this_month, ahead)
+        if joined:
+            fresh = _make_partition(connection, month, longest_pause)
+        else:
+            fresh = patiently(connection, lambda month=month: _make_partition(connection, month, longest_pause))  # type: ignore[misc]
+        if fresh:
+            made.append(_name(month))
     return made
 
 
-def _make_patiently(connection: Connection, start: datetime, end: datetime) -> bool:
-    for pause in range(1, ATTEMPTS):
+def patiently(connection: Connection, work: Callable[[], _Outcome]) -> _Outcome:
+    """Do something in a transaction of its own that gives up its locks rather than wait for long; tried a few times, with pauses between.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: a lock could not be had even then.
+    """
+    for attempt in range(1, ATTEMPTS):
         try:
             with connection.begin():
-                return _make_partition(connection, start, end)
+                return work()
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
-        time.sleep(PAUSE_SECONDS * pause)
+        time.sleep(PAUSE_SECONDS * attempt)
     with connection.begin():
-        return _make_partition(connection, start, end)
+        return work()
 
 
-def _make_partition(connection: Connection, start: datetime, end: datetime) -> bool:
-    name = _name(start)
+def _make_partition(connection: Connection, month: datetime, longest_pause: float) -> bool:
+    name = _name(month)
     if name in _partitions(connection):
         return False
-    usual_timeout = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
-    connection.execute(SET_LOCK_TIMEOUT, {"timeout": LOCK_TIMEOUT})
+    lock, statement = (
+        connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in ("lock_timeout", "statement_timeout")
+    )
+    connection.execute(SET_TIMEOUTS, {"lock": LOCK_TIMEOUT, "statement": f"{longest_pause * 1000:.0f}ms"})
     # What most of the application writes comes first, while nothing is held that anybody else may wait for.
     connection.exec_driver_sql(f"LOCK TABLE {_REFERRED} IN SHARE ROW EXCLUSIVE MODE")
     # One maker at a time; readers and writers are not held up by this mode.
@@ -108,10 +176,25 @@ def _make_partition(connection: Connection, start: datetime, end: datetime) -> b
             f"CREATE TABLE {made} (LIKE {_PARENT} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)"
         )
         _protect(connection, made)
-        for statement in _statements(made, start.isoformat(), end.isoformat()):
-            connection.exec_driver_sql(statement)
-    connection.execute(SET_LOCK_TIMEOUT, {"timeout": usual_timeout})
+        _fill(connection, made, month)
+    connection.execute(SET_TIMEOUTS, {"lock": lock, "statement": statement})
     return missing
+
+
+def _fill(connection: Connection, partition: str, month: datetime) -> None:
+    """Give a table beside the parent the rows of its month, and attach it."""
+    try:
+        for statement in _statements(partition, month.isoformat(), plus(month, 1).isoformat()):
+            connection.exec_driver_sql(statement)
+    except OperationalError as error:
+        if not isinstance(error.orig, QueryCanceled):
+            raise
+        raise DatabaseError(
+            f"The default partition holds more events of {month:%Y-%m} than can be moved without a long pause for whoever writes: nothing was moved. "
+            "Choose a quiet hour, and run `dripiq db partitions make --pause SECONDS`.",
+            code="month_too_full",
+            facts={"month": f"{month:%Y-%m}"},
+        ) from error
 
 
 def protect_partitions(connection: Connection) -> None:
@@ -144,14 +227,21 @@ def _partitions(connection: Connection) -> set[str]:
     return set(connection.execute(READ_PARTITIONS, {"parent": _PARENT}).scalars())
 
 
-def _month_of(moment: datetime) -> datetime:
+def month_of(moment: datetime) -> datetime:
+    """The first instant of the UTC month in which something happens."""
     return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _plus(month: datetime, months: int) -> datetime:
+def plus(month: datetime, months: int) -> datetime:
+    """The month so many months later, or before where they are negative."""
     years, index = divmod(month.month - 1 + months, 12)
     return month.replace(year=month.year + years, month=index + 1)
 
 
 def _name(month: datetime) -> str:
     return f"{MessageEvent.__tablename__}_y{month:%Y}m{month:%m}"
+
+
+def _month_named(name: str) -> datetime | None:
+    named = re.fullmatch(rf"{MessageEvent.__tablename__}_y(\d{{4}})m(\d{{2}})", name)
+    return datetime(int(named[1]), int(named[2]), 1, tzinfo=UTC) if named else None

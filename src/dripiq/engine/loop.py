@@ -19,7 +19,7 @@ from dripiq.engine.claim import Share, claim, find_due
 from dripiq.engine.dispatch import Outbox, dispatch
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import find_tenants, normalise
-from dripiq.engine.upkeep import expire, make_partitions, settle
+from dripiq.engine.upkeep import drop_partitions, expire, make_partitions, settle
 from dripiq.repositories.queue import find_next_due
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class Pace:
         share: what it takes of one tenant at a time.
         poll: the longest it waits for work without a signal; also how often it looks where no signal can reach it.
         upkeep: how often it looks for what has to be put right.
+        keep_months: how many full months of events are kept before the current one; None keeps all.
         listen_url: a direct libpq URL for LISTEN; None behind a transaction pooler, where `poll` alone serves.
     """
 
@@ -43,6 +44,7 @@ class Pace:
     poll: timedelta = timedelta(seconds=5)
     upkeep: timedelta = timedelta(seconds=10)
     listen_url: str | None = None
+    keep_months: int | None = None
 
 
 class Worker:
@@ -148,6 +150,8 @@ class Worker:
         self.done["put_in_doubt"] += repairs.put_in_doubt
         self.done["doubts_settled"] += (await asyncio.to_thread(settle, outbox.database, outbox.clock)).doubts_settled
         await asyncio.to_thread(make_partitions, outbox.database, outbox.clock)
+        if self._pace.keep_months is not None:
+            await asyncio.to_thread(drop_partitions, outbox.database, outbox.clock, self._pace.keep_months)
         if repairs.leases_returned:
             self._news["act"].set()
         return 0

@@ -1,21 +1,28 @@
 """What does the engine put right by itself?
 
 Small steps, each a transaction of its own, any worker at any time: leases that ran out go back, what may have been handed over becomes in doubt, old
-doubts are settled as the tenant wants, partitions are made ahead.
+doubts are settled as the tenant wants, partitions are made ahead, and dropped where somebody said how long events are kept.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from dripiq.db.partitions import ensure_partitions
+from dripiq.db.retention import drop_expired, first_kept
+from dripiq.domain.errors import DatabaseError
 from dripiq.domain.moves import IN_DOUBT, Accepted, Input
 from dripiq.engine.clock import Clock
 from dripiq.engine.react import answer
 from dripiq.repositories.doubts import assume_sent, find_old_doubts, find_orphans, mark_in_doubt, resend
 from dripiq.repositories.queue import expire_leases, find_expired_tenants
 from dripiq.repositories.standing import lock_campaigns
+
+logger = logging.getLogger(__name__)
 
 BATCH = 500
 MONTHS_AHEAD = 3
@@ -29,6 +36,7 @@ class Repairs:
     put_in_doubt: int = 0
     doubts_settled: int = 0
     partitions_made: int = 0
+    partitions_dropped: int = 0
 
 
 def expire(database: Engine, clock: Clock, grace: timedelta) -> Repairs:
@@ -81,4 +89,25 @@ def make_partitions(database: Engine, clock: Clock) -> Repairs:
     with database.connect() as connection:
         now = clock.now(connection)
         connection.rollback()  # so that each month is a transaction of its own
-        return Repairs(partitions_made=len(ensure_partitions(connection, months_ahead=MONTHS_AHEAD, now=now)))
+        try:
+            return Repairs(partitions_made=len(ensure_partitions(connection, months_ahead=MONTHS_AHEAD, now=now)))
+        except DatabaseError as error:  # a person has to choose the hour; meanwhile the default partition serves
+            logger.warning("%s", error.message)
+    return Repairs()
+
+
+def drop_partitions(database: Engine, clock: Clock, keep_months: int) -> Repairs:
+    """Drop the months of events before the current one and the `keep_months` before it."""
+    with database.connect() as connection:
+        now = clock.now(connection)
+        connection.rollback()
+        try:
+            dropped = drop_expired(connection, first_kept(now, keep_months), now)
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            logger.info("A month of events that has been kept long enough is in use: it is dropped another time.")
+            return Repairs()
+    for partition in dropped:
+        logger.info("Dropped %s: kept long enough.", partition.name)
+    return Repairs(partitions_dropped=len(dropped))
