@@ -4,7 +4,7 @@ What it wants of SQL that names a table with tenants:
 
 - It is bound to one tenant or to a list of them (`:tenant_id`, `:tenant_ids`), unless it is one of the look-ups that find out whose something is.
 - Each time it names such a table, it says of which tenant (`alias.tenant_id`, or `tenant_id` where there is no alias).
-- It stands in `dripiq.repositories`; elsewhere no SQL names a table, but in migrations and in what looks after partitions and policies.
+- It stands in `dripiq.repositories`; elsewhere no SQL names a table, but in what makes and looks after the tables (`schema`, `migrations`, `db`).
 
 And of a query built with SQLAlchemy, that the expression itself says the tenant.
 """
@@ -38,7 +38,7 @@ WHOSE_IS_IT = {
 MEASURING = {"repositories/bulk_seed.py", "repositories/bulk_samples.py"}
 """What fills a database of nobody's and measures it; no part of the engine's work."""
 
-MAY_NAME_TABLES = ("repositories/", "migrations/", "schema/", "db/partitions.py", "db/security.py")
+MAY_NAME_TABLES = ("repositories/", "migrations/", "schema/", "db/")
 
 STATEMENT = re.compile(r"^\s*(WITH|SELECT|INSERT|UPDATE|DELETE|MERGE|TRUNCATE|COPY)\b.*\bdripiq_app\.", re.DOTALL)
 NAMED_TABLE = re.compile(r"\bdripiq_app\.(\w+)(?:\s+AS\s+(\w+))?")

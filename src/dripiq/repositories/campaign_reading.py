@@ -9,7 +9,12 @@ LIST_CAMPAIGNS = text(
     """
     SELECT campaign.id, campaign.status, campaign.channel, contact.name AS contact, contact.email, campaign.current_node_id AS node,
         next_action.run_at AS next_at, next_action.action_type AS next, campaign.started_at, campaign.completed_at
-    FROM dripiq_app.contact_campaigns AS campaign
+    FROM (
+        SELECT * FROM dripiq_app.contact_campaigns
+        WHERE tenant_id = :tenant_id AND id > :after AND (CAST(:status AS text) IS NULL OR status = :status)
+        ORDER BY id
+        LIMIT :limit
+    ) AS campaign
     LEFT JOIN LATERAL (
         SELECT record ->> 'name' AS name, record ->> 'email' AS email FROM dripiq_app.tenant_contacts
         WHERE tenant_id = :tenant_id AND id = campaign.contact_id LIMIT 1
@@ -19,12 +24,10 @@ LIST_CAMPAIGNS = text(
         WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND status IN ('pending', 'queued')
         ORDER BY run_at LIMIT 1
     ) AS next_action ON true
-    WHERE campaign.tenant_id = :tenant_id AND campaign.id > :after
-      AND (CAST(:status AS text) IS NULL OR campaign.status = :status)
     ORDER BY campaign.id
-    LIMIT :limit
     """
 )
+"""`LIMIT 1` lets the one row of a view be looked up: a join does not reach into a view that guards rows."""
 
 FIND_CAMPAIGNS = text(
     """
