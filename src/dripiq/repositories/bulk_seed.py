@@ -22,7 +22,8 @@ COUNT_ANYTHING = text(
 
 def is_empty(connection: Connection) -> bool:
     """Whether nobody's campaigns or tenants are here."""
-    return connection.execute(COUNT_ANYTHING).scalar_one() == 0
+    found: int = connection.execute(COUNT_ANYTHING).scalar_one()
+    return found == 0
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> int:

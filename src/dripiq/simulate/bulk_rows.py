@@ -61,7 +61,11 @@ class Scale:
     def part(self, share: float) -> "Scale":
         """As many tenants, and a share of everything else."""
         return Scale(
-            *(round(n * share) for n in (self.events, self.messages, self.actions, self.campaigns)), self.tenants
+            events=round(self.events * share),
+            messages=round(self.messages * share),
+            actions=round(self.actions * share),
+            campaigns=round(self.campaigns * share),
+            tenants=self.tenants,
         )
 
 

@@ -27,7 +27,7 @@ Told = Callable[[str, int], object]
 
 
 def seed_bulk(
-    database: Engine, scale: Scale, *, seed: int, now: datetime, told: Told, analyse_last: bool = True
+    database: Engine, scale: Scale, *, seed: int, now: datetime, told: Told, statistics: bool = True
 ) -> dict[str, int]:
     """Fill a migrated, empty database; committed piece by piece.
 
@@ -35,7 +35,7 @@ def seed_bulk(
         scale: how many rows; 1,000 campaigns and as many messages and actions at least.
         seed: the same one, with the same scale and time, makes the same rows.
         now: the end of the history, with its zone.
-        analyse_last: also make the statistics of the tables that nothing refers to; False leaves the planner without them.
+        statistics: make the planner's statistics; False is for small scales, to see what it does without.
 
     Returns:
         The rows of each table.
@@ -58,7 +58,7 @@ def seed_bulk(
         database.dispose()  # plans of key checks die with their sessions
         for loaded in stage:
             counts[loaded.table] = _load(database, loaded, people, told)
-        if stage is not STAGES[-1] or analyse_last:
+        if statistics:
             with database.connect() as connection:
                 free = connection.execution_options(isolation_level="AUTOCOMMIT")
                 vacuum_analyze(free, [loaded.table for loaded in stage])
