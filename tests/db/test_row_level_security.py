@@ -34,7 +34,7 @@ from dripiq.repositories import (
 from dripiq.schema import Base
 from dripiq.schema.security import BOOKKEEPING, TENANT_ROLE, protected_tables
 from tests.db.test_repository_tenancy import COMMON, LOOK_UPS, SINGULAR, methods_of, rows_in
-from tests.db.test_schema_rules import HOST_TABLES, NOW, add, add_everything, values_of
+from tests.db.schema_rows import HOST_TABLES, NOW, add, add_everything, values_of
 from tests.engine.conftest import ONE_MAIL
 from tests.migrations.test_adoption import HOST
 
@@ -610,7 +610,7 @@ GAPS = {
     "DROP POLICY tenant_people ON dripiq_app.contact_campaigns": "missing on contact_campaigns",
     "REVOKE INSERT ON dripiq_app.outbound_messages FROM dripiq_tenant": "missing on outbound_messages",
     "GRANT SELECT ON dripiq_app.message_events_default TO dripiq_tenant": "rights on message_events_default",
-    "GRANT UPDATE ON dripiq_app.campaign_transitions TO dripiq_tenant": "rights on campaign_transitions",
+    "GRANT UPDATE ON dripiq_app.campaign_transitions TO dripiq_engine": "rights on campaign_transitions",
     "GRANT SELECT ON dripiq_app.leads TO dripiq_tenant": "rights on leads",
 }
 

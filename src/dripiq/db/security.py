@@ -4,7 +4,7 @@ Migrations make roles, policies and views. Roles belong to the cluster, and wher
 an administrator does; until then work for one tenant runs with the owner's rights, and only the statements themselves keep tenants apart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -13,6 +13,7 @@ from dripiq.db.partitions import protect_partitions
 from dripiq.schema.base import SCHEMA
 from dripiq.schema.security import (
     ENGINE_ROLE,
+    HOST_TABLES,
     ROLES,
     TENANT_ROLE,
     Grant,
@@ -93,9 +94,9 @@ def status(connection: Connection) -> Protection:
             names = sorted({part.table for part in lacking})
             gaps.append(f"Policies or rights are missing on {', '.join(names)}: run `dripiq db upgrade`.")
             statements += [part.statement for part in lacking]
-        for name, privileges in _too_much(connection):
-            gaps.append(f"{TENANT_ROLE} has rights on {name} that lead around the wall: {', '.join(privileges)}.")
-            statements.append(f"REVOKE {', '.join(privileges)} ON {SCHEMA}.{name} FROM {TENANT_ROLE}")
+        for name, role, privileges in _too_much(connection):
+            gaps.append(f"{role} has rights on {name} that lead around the wall: {', '.join(privileges)}.")
+            statements.append(f"REVOKE {', '.join(privileges)} ON {SCHEMA}.{name} FROM {role}")
     return Protection(tuple(gaps), tuple(statements))
 
 
@@ -122,13 +123,13 @@ def _lacking(connection: Connection) -> list[Policy | Grant]:
     return [*policies, *grants]
 
 
-def _too_much(connection: Connection) -> Iterable[tuple[str, list[str]]]:
-    """What the tenant's role may do that is not declared, by table."""
+def _too_much(connection: Connection) -> Iterator[tuple[str, str, list[str]]]:
+    """What a role may do that is not declared, by table and role. The host may let the engine's role read its own tables."""
     declared = {(grant.table, grant.role): set(grant.privileges) for grant in _declared_grants(connection)}
     for (name, role), privileges in _grants(connection).items():
         beyond = privileges - declared.get((name, role), set())
-        if role == TENANT_ROLE and beyond:
-            yield name, sorted(beyond)
+        if beyond and (role == TENANT_ROLE or name not in HOST_TABLES):
+            yield name, role, sorted(beyond)
 
 
 def _declared_grants(connection: Connection) -> list[Grant]:

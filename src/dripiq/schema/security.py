@@ -35,6 +35,7 @@ BOOKKEEPING = ("dripiq_alembic_version", "dripiq_host_tables")
 
 _HOSTS = tuple(cast("Table", host.__table__) for host in (Tenant, User, Lead, LeadPointOfContact))
 _LEADS, _CONTACTS = _HOSTS[2:]
+HOST_TABLES = tuple(host.name for host in _HOSTS)
 _TRANSITIONS, _QUARANTINE = (cast("Table", kept.__table__) for kept in (CampaignTransition, WebhookQuarantine))
 _CAMPAIGNS = cast("Table", ContactCampaign.__table__)
 
