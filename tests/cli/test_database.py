@@ -1,8 +1,11 @@
 """`dripiq db`, and what every command says of a database that it cannot work on."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import Engine, text
 
+from dripiq.db.partitions import ensure_partitions
 from tests.cli.conftest import Dripiq, count
 
 NOWHERE = "postgresql://dripiq:geheim@127.0.0.1:1/outreach"
@@ -83,3 +86,42 @@ def test_settings_that_are_wrong_are_named_without_their_values(dripiq: Dripiq) 
     assert "DRIPIQ_PORT" in answer.err
     assert "geheim" not in answer.err
     assert dripiq("worker", database_url="mysql://geheim@h/d").code == 2
+
+
+def test_tables_are_archived_and_come_back(dripiq: Dripiq, engine: Engine) -> None:
+    assert dripiq("db", "seed").code == 0
+    campaigns = count(engine, "contact_campaigns")
+
+    for wrong in (("0025", "--archive"), ("0024", "--archive", "--discard")):
+        refused = dripiq("db", "downgrade", *wrong, "--json")
+        assert (refused.code, refused.error["code"]) == (2, "archive_what")
+
+    archived = dripiq("db", "downgrade", "0024", "--archive", "--json")
+    assert f"contact_campaigns {campaigns}" in archived.err
+    assert archived.json["archived"]["revision"] == archived.json["head"]
+    assert set(archived.json["tables"]) == HOST_TABLES
+    assert "`dripiq db upgrade` brings them back" in dripiq("db", "status").out
+
+    back = dripiq("db", "upgrade", "--json").json
+    assert (back["is_current"], back["archived"]) == (True, {"revision": None, "orphans": {}})
+    assert count(engine, "contact_campaigns") == campaigns
+
+
+def test_months_of_events_are_listed_made_and_dropped(dripiq: Dripiq, engine: Engine) -> None:
+    assert dripiq("db", "partitions", "make", "--months", "4", "--json").json["made"]
+    assert "nothing, all are there" in dripiq("db", "partitions", "make", "--months", "4").out
+    listed = dripiq("db", "partitions", "--json").json
+    assert len(listed["partitions"]) == 5
+    assert listed["default"]["rows"] == 0
+    assert "Months" in dripiq("db", "partitions").out
+    with engine.begin() as connection:
+        ensure_partitions(connection, months_ahead=0, now=datetime(2001, 6, 1, tzinfo=UTC))
+
+    shown = dripiq("db", "partitions", "drop", "--before", "2001-07", "--json").json
+    assert ([row["month"] for row in shown["partitions"]], shown["applied"]) == (["2001-06"], False)
+    assert "--apply drops them" in dripiq("db", "partitions", "drop", "--keep-months", "1").out
+    assert dripiq("db", "partitions", "drop", "--keep-months", "1", "--apply", "--json").json["applied"]
+    assert len(dripiq("db", "partitions", "--json").json["partitions"]) == 5
+
+    for wrong in ((), ("--before", "2001"), ("--before", "9999-01"), ("--before", "2001-01", "--keep-months", "1")):
+        assert dripiq("db", "partitions", "drop", *wrong, "--apply").code == 2

@@ -6,7 +6,8 @@ import typer
 
 from dripiq.cli import partitions
 from dripiq.cli.opening import open_database, open_transaction
-from dripiq.cli.output import JsonOption, say, show_json
+from dripiq.cli.output import JsonOption, note, say, show_json
+from dripiq.domain.errors import InputError
 
 if TYPE_CHECKING:
     from dripiq.db.migrate import MigrationStatus
@@ -34,13 +35,28 @@ def downgrade(
     discard: Annotated[
         bool, typer.Option("--discard", help="Drop the tables' rows with them; without it, rows stop the downgrade.")
     ] = False,
+    archive: Annotated[
+        bool,
+        typer.Option(
+            "--archive", help="To 0024 only: move the tables and their rows aside; the next upgrade brings them back."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Take the database back to a revision, all of the way or not at all."""
     from dripiq.db import migrate
 
+    if archive and (discard or revision != migrate.HOST_BASELINE):
+        raise InputError(
+            f"What goes to the archive are all campaign tables with their rows: `dripiq db downgrade {migrate.HOST_BASELINE} --archive`.",
+            code="archive_what",
+        )
     with open_database(check=False) as (_, database):
-        migrate.downgrade(database.direct_url, revision, discard=discard)
+        if archive:
+            moved = migrate.archive(database.direct_url)
+            note(f"Archived: {_counted(moved) or 'empty tables'}")
+        else:
+            migrate.downgrade(database.direct_url, revision, discard=discard)
         _show(migrate.status(database.direct_url), as_json)
 
 
@@ -85,6 +101,7 @@ def _show(found: "MigrationStatus", as_json: bool) -> None:
                 "pending": list(found.pending),
                 "server_version": found.server_version,
                 "tables": list(found.tables),
+                "archived": {"revision": found.archived.revision, "orphans": found.archived.orphans},
             }
         )
         return
@@ -99,3 +116,11 @@ def _show(found: "MigrationStatus", as_json: bool) -> None:
     say(f"Database: {standing}")
     say(f"Server: PostgreSQL {found.server_version}")
     say(f"Tables: {', '.join(found.tables) or 'none'}")
+    if found.archived.revision is not None:
+        say(f"Archive: the tables of revision {found.archived.revision}; `dripiq db upgrade` brings them back")
+    if found.archived.orphans:
+        say(f"Archive: rows whose lead, contact, user or tenant is gone: {_counted(found.archived.orphans)}")
+
+
+def _counted(rows: dict[str, int]) -> str:
+    return ", ".join(f"{table} {count:,}" for table, count in rows.items() if count)

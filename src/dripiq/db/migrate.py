@@ -18,6 +18,7 @@ from psycopg import errors as pg
 from sqlalchemy import Connection, Engine, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
+from dripiq.db.archive import Archived, bring_back, read_archive, set_aside
 from dripiq.db.partitions import ensure_partitions
 from dripiq.db.security import complete
 from dripiq.db.session import connect, make_engine
@@ -26,6 +27,8 @@ from dripiq.schema import SCHEMA, Base, MessageEvent
 
 OLDEST_SERVER = 15
 MONTHS_AHEAD = 3
+HOST_BASELINE = "0024"
+VERSION_TABLE = "dripiq_alembic_version"
 MIGRATOR_LOCK = 0x64726970_6971  # "dripiq"; advisory locks are per database
 LOCK_POLL_SECONDS = 0.25
 TABLE_LOCK_TIMEOUT = "5s"
@@ -37,7 +40,8 @@ class MigrationStatus:
     """Where a database stands.
 
     `current` is None before the first migration; `pending` lists the revisions still to run, the next first; `known` is False when the
-    database is newer than this code; `tables` are those of dripiq's tables that exist (the host's included), sorted.
+    database is newer than this code; `tables` are those of dripiq's tables that exist (the host's included), sorted; `archived` is what a downgrade
+    set aside.
     """
 
     current: str | None
@@ -46,6 +50,7 @@ class MigrationStatus:
     known: bool
     server_version: str
     tables: tuple[str, ...]
+    archived: Archived
 
     @property
     def is_current(self) -> bool:
@@ -55,7 +60,7 @@ class MigrationStatus:
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring a database up to a revision, and make the partitions of the coming months; at the revision already, it changes nothing more than to
-    complete what protects tenants, where the roles for it were made since.
+    complete what protects tenants, where the roles for it were made since. Tables that a downgrade archived come back first, at their own revision.
 
     Args:
         url: a direct URL, not a transaction pooler's.
@@ -63,10 +68,11 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises:
         DatabaseError: unreachable, too old, newer than the code, no host that can be adopted, a lock that could not be had in time.
-        InputError: `unknown_revision`.
+        InputError: `unknown_revision`; `before_the_archive` when tables of a later revision wait in the archive.
     """
     with _migrating(url) as connection:
         with told_clearly():
+            _bring_archive_back(connection, revision)
             command.upgrade(_config(connection, going_up=True), revision)
         connection.rollback()
         if inspect(connection).has_table(MessageEvent.__tablename__, schema=SCHEMA):
@@ -93,7 +99,64 @@ def downgrade(url: str, revision: str, *, discard: bool = False) -> None:
         InputError: `unknown_revision`.
     """
     with _migrating(url) as connection, told_clearly():
+        _check_archive_is_back(connection)
         command.downgrade(_config(connection, going_up=False, discard=discard), revision)
+
+
+def archive(url: str) -> dict[str, int]:
+    """Take a database back to the host baseline, and move the campaign tables and their rows to a schema of their own; the next `upgrade` brings them back.
+
+    Args:
+        url: a direct URL, not a transaction pooler's.
+
+    Returns:
+        The rows that were moved, by table.
+
+    Raises:
+        DatabaseError: as for `downgrade`; `archive_unfinished`. Nothing was changed.
+        InputError: `nothing_to_archive`.
+    """
+    with _migrating(url) as connection, told_clearly():
+        _check_archive_is_back(connection)
+        current = _current(connection)
+        connection.rollback()
+        if current is None or current == HOST_BASELINE:
+            raise InputError("There are no campaign tables in this database to archive.", code="nothing_to_archive")
+        with connection.begin():
+            # A count of many rows takes what it takes.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
+            return set_aside(connection, revision=current, baseline=HOST_BASELINE, version_table=VERSION_TABLE)
+
+
+def _bring_archive_back(connection: Connection, target: str) -> None:
+    archived, current, scripts = read_archive(connection).revision, _current(connection), _scripts()
+    connection.rollback()
+    if archived is None:
+        return
+    _check_known(archived, scripts)
+    passed = [step.revision for step in scripts.iterate_revisions(target, "base")]
+    if archived in passed:
+        if current is None:
+            command.upgrade(_config(connection, going_up=True), HOST_BASELINE)
+            connection.rollback()
+        bring_back(connection, lock_timeout=TABLE_LOCK_TIMEOUT)
+    elif current is not None and passed and passed[0] != current:
+        raise InputError(
+            f"The archive holds tables of revision {archived}: go to that revision or to head.",
+            code="before_the_archive",
+            facts={"archived": archived},
+        )
+
+
+def _check_archive_is_back(connection: Connection) -> None:
+    archived, current = read_archive(connection).revision, _current(connection)
+    connection.rollback()
+    if archived is not None and current != HOST_BASELINE:
+        raise DatabaseError(
+            "Tables are on their way back from the archive, and were interrupted: run `dripiq db upgrade` to its end first.",
+            code="archive_unfinished",
+        )
 
 
 def status(url: str) -> MigrationStatus:
@@ -115,6 +178,7 @@ def status(url: str) -> MigrationStatus:
             known=known,
             server_version=connection.exec_driver_sql("SHOW server_version").scalar_one(),
             tables=tuple(sorted(table.name for table in Base.metadata.tables.values() if table.name in existing)),
+            archived=read_archive(connection),
         )
 
 
@@ -246,5 +310,5 @@ def _head(scripts: ScriptDirectory) -> str:
 
 
 def _current(connection: Connection) -> str | None:
-    options = {"version_table": "dripiq_alembic_version", "version_table_schema": SCHEMA}
+    options = {"version_table": VERSION_TABLE, "version_table_schema": SCHEMA}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
