@@ -16,8 +16,8 @@ A *page* is 8 kB, counted each time that a statement touches one, in memory or n
 take a list; times are of a second execution, on a machine that others used too: pages are the measure, times an impression.
 """
 
-HOW = """Claims and events are held to a growth under 1.3 from a tenth of the rows to all of them. Where a table is small enough, its tenth is read whole or has an
-index with a level less, and the growth is larger: it says that the tenth was cheap.
+HOW = """Claims and events are held to a growth under 1.3 from a tenth of the rows to all of them. Where a table is small, its tenth is read whole, or has
+an index with a level less, and the growth is larger: it says that the tenth was cheap.
 
 `tests/db/test_hot_query_plans.py` holds every one of these statements to its index and to its bound of pages a row, at two sizes, for the plan that
 is made for the values at hand and for the one that is made for any.
@@ -120,7 +120,8 @@ def _idle(indexes: Sequence[IndexCost]) -> Iterator[str]:
         elif longer:
             yield f"{told}: `{longer[0]}` begins with the same columns and could serve its statements."
         elif index.serves and _is_no_better(index) and all(_leads(key, others) for key in index.keys):
-            yield f"{told}: its statement costs no more without it, and each of its keys leads another index."
+            keys = ", and its keys lead another index" if index.keys else ""
+            yield f"{told}: its statement costs no more without it{keys}."
 
 
 def _is_no_better(index: IndexCost) -> bool:
