@@ -19,7 +19,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "citus.md"
 
 def statements() -> dict[str, str]:
     """Every SQL constant of the repositories by module and name."""
-    found = {}
+    found: dict[str, str] = {}
     for module in iter_modules(repositories.__path__):
         if module.name not in MEASURING:
             constants = vars(import_module(f"{repositories.__name__}.{module.name}"))

@@ -7,7 +7,7 @@ The engine's and the readers' own text constants, with parameters for a sample o
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection, TextClause
 
@@ -24,10 +24,26 @@ from dripiq.repositories import (
     standing,
 )
 from dripiq.repositories.bulk_samples import Sample
-from dripiq.schema.ids import new_id, new_ids
+from dripiq.schema.ids import new_id
 from dripiq.simulate.explain import Run, explain
-
-Parameters = Mapping[str, object]
+from dripiq.simulate.hot_parameters import (
+    Parameters,
+    actions,
+    addresses_and_domains,
+    campaign_ids,
+    column,
+    deliveries,
+    drafts,
+    events,
+    facts,
+    fresh_ids,
+    moved_campaigns,
+    moves,
+    of_campaign,
+    of_tenant,
+    prepared,
+    suppressions,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +92,18 @@ def _enrolling() -> list[HotQuery]:
         HotQuery(
             "enrollment.READ_ENROLLABLE",
             enrollment.READ_ENROLLABLE,
-            lambda s: _tenant(s, contact_ids=_of(s.campaigns, "contact_id")),
+            lambda s: of_tenant(s, contact_ids=column(s.campaigns, "contact_id")),
             ("pk_lead_point_of_contacts",),
             12,
         ),
-        HotQuery("enrollment.INSERT_DRAFTS", enrollment.INSERT_DRAFTS, _drafts, ("contact_channel_unique",), 50),
+        HotQuery("enrollment.INSERT_DRAFTS", enrollment.INSERT_DRAFTS, drafts, ("contact_channel_unique",), 50),
         HotQuery(
             "enrollment.INSERT_VERSIONS",
             enrollment.INSERT_VERSIONS,
-            lambda s: _tenant(
+            lambda s: of_tenant(
                 s,
-                ids=_ids(s.campaigns),
-                campaign_ids=_of(s.campaigns, "id"),
+                ids=fresh_ids(s.campaigns),
+                campaign_ids=column(s.campaigns, "id"),
                 plan=s.campaigns[0].plan,
                 plan_hash="another",
                 generated_by="manual",
@@ -113,7 +129,7 @@ def _claiming() -> list[HotQuery]:
         HotQuery(
             "queue.CLAIM_DUE",
             queue.CLAIM_DUE,
-            lambda s: _tenant(s, token=new_id(), lease_until=s.now + timedelta(minutes=2), limit=100),
+            lambda s: of_tenant(s, token=new_id(), lease_until=s.now + timedelta(minutes=2), limit=100),
             ("ix_scheduled_actions_tenant_id_run_at",),
             40,
             before=queue.KEEP_TO_OWN_QUEUE,
@@ -121,10 +137,10 @@ def _claiming() -> list[HotQuery]:
         HotQuery(
             "queue.PUT_BACK",
             queue.PUT_BACK,
-            lambda s: _tenant(
+            lambda s: of_tenant(
                 s,
                 token=s.leased[0].job_id,
-                ids=_of(s.leased, "id"),
+                ids=column(s.leased, "id"),
                 statuses=["pending"] * len(s.leased),
                 run_ats=[s.now] * len(s.leased),
                 reasons=["quiet_hours"] * len(s.leased),
@@ -136,7 +152,7 @@ def _claiming() -> list[HotQuery]:
         HotQuery(
             "queue.LOCK_LEASED",
             queue.LOCK_LEASED,
-            lambda s: _tenant(s, token=s.leased[0].job_id, ids=_of(s.leased, "id"), lasting_to=s.now),
+            lambda s: of_tenant(s, token=s.leased[0].job_id, ids=column(s.leased, "id"), lasting_to=s.now),
             (leased,),
             8,
         ),
@@ -150,7 +166,7 @@ def _claiming() -> list[HotQuery]:
         HotQuery(
             "queue.EXPIRE_LEASES",
             queue.EXPIRE_LEASES,
-            lambda s: _tenant(s, limit=500),
+            lambda s: of_tenant(s, limit=500),
             ("ix_scheduled_actions_lease_until", "ix_outbound_messages_tenant_id_contact_campaign_id"),
             60,
         ),
@@ -162,7 +178,7 @@ def _sending() -> list[HotQuery]:
         HotQuery(
             "outbox.READ_SENDS",
             outbox.READ_SENDS,
-            lambda s: _tenant(s, token=s.leased[0].job_id, ids=_of(s.leased, "id")),
+            lambda s: of_tenant(s, token=s.leased[0].job_id, ids=column(s.leased, "id")),
             (
                 "pk_scheduled_actions|ix_scheduled_actions_lease_until",
                 "pk_contact_campaigns",
@@ -173,7 +189,7 @@ def _sending() -> list[HotQuery]:
         HotQuery(
             "outbox.READ_SUPPRESSED",
             outbox.READ_SUPPRESSED,
-            lambda s: _tenant(s, channel="email", values=_with_domains(s)),
+            lambda s: of_tenant(s, channel="email", values=addresses_and_domains(s)),
             (
                 "uq_communication_suppressions_tenant_id_channel_value_type|"
                 "ix_communication_suppressions_tenant_id_channel_value",
@@ -183,32 +199,32 @@ def _sending() -> list[HotQuery]:
         HotQuery(
             "outbox.READ_VALIDATED",
             outbox.READ_VALIDATED,
-            lambda s: _tenant(s, values=_of(s.campaigns, "address")),
+            lambda s: of_tenant(s, values=column(s.campaigns, "address")),
             ("uq_email_validation_results_tenant_id_email",),
             12,
         ),
         HotQuery(
             "outbox.INSERT_PREPARED",
             outbox.INSERT_PREPARED,
-            _prepared,
+            prepared,
             ("uq_outbound_messages_tenant_id_dedupe_key",),
             50,
         ),
         HotQuery(
             "outbox.COMMIT_TO_SEND",
             outbox.COMMIT_TO_SEND,
-            lambda s: _tenant(s, channel="email", ids=_of(s.in_hand, "id", status="queued")),
+            lambda s: of_tenant(s, channel="email", ids=column(s.in_hand, "id", status="queued")),
             ("pk_outbound_messages", "pk_contact_campaigns"),
             70,
         ),
         HotQuery(
             "outbox.RECORD_ACCEPTED",
             outbox.RECORD_ACCEPTED,
-            lambda s: _tenant(
+            lambda s: of_tenant(
                 s,
-                ids=_of(s.in_hand, "id", status="sending"),
-                attempts=_of(s.in_hand, "attempts", status="sending"),
-                provider_message_ids=[new_id() for _ in _of(s.in_hand, "id", status="sending")],
+                ids=column(s.in_hand, "id", status="sending"),
+                attempts=column(s.in_hand, "attempts", status="sending"),
+                provider_message_ids=[new_id() for _ in column(s.in_hand, "id", status="sending")],
             ),
             ("pk_outbound_messages",),
             50,
@@ -216,10 +232,10 @@ def _sending() -> list[HotQuery]:
         HotQuery(
             "outbox.RECORD_REFUSED",
             outbox.RECORD_REFUSED,
-            lambda s: _tenant(
+            lambda s: of_tenant(
                 s,
-                ids=(sending := _of(s.in_hand, "id", status="sending")),
-                attempts=_of(s.in_hand, "attempts", status="sending"),
+                ids=(sending := column(s.in_hand, "id", status="sending")),
+                attempts=column(s.in_hand, "attempts", status="sending"),
                 statuses=["failed"] * len(sending),
                 codes=["550"] * len(sending),
                 details=["no such user"] * len(sending),
@@ -235,14 +251,14 @@ def _ingesting() -> list[HotQuery]:
         HotQuery(
             "archive.FIND_TENANTS_BY_PROVIDER_ID",
             archive.FIND_TENANTS_BY_PROVIDER_ID,
-            lambda s: {"provider": "sendgrid", "ids": _of(s.messages, "provider_message_id")},
+            lambda s: {"provider": "sendgrid", "ids": column(s.messages, "provider_message_id")},
             ("idx_outbound_messages_provider_lookup",),
             8,
         ),
         HotQuery(
             "archive.INSERT_DELIVERIES",
             archive.INSERT_DELIVERIES,
-            _deliveries,
+            deliveries,
             ("uq_webhook_deliveries_tenant_id_provider_payload_hash",),
             40,
         ),
@@ -256,18 +272,18 @@ def _ingesting() -> list[HotQuery]:
         HotQuery(
             "intake.READ_RECEIVED",
             intake.READ_RECEIVED,
-            lambda s: _tenant(s, limit=50),
+            lambda s: of_tenant(s, limit=50),
             ("ix_webhook_deliveries_tenant_id_received_at|ix_webhook_deliveries_received_at",),
             8,
         ),
         HotQuery(
             "intake.READ_MESSAGES",
             intake.READ_MESSAGES,
-            lambda s: _tenant(
+            lambda s: of_tenant(
                 s,
                 provider="sendgrid",
-                ids=_of(s.messages, "id"),
-                provider_message_ids=_of(s.messages, "provider_message_id"),
+                ids=column(s.messages, "id"),
+                provider_message_ids=column(s.messages, "provider_message_id"),
             ),
             ("pk_outbound_messages", "idx_outbound_messages_provider_lookup"),
             16,
@@ -275,22 +291,22 @@ def _ingesting() -> list[HotQuery]:
         HotQuery(
             "intake.INSERT_EVENTS",
             intake.INSERT_EVENTS,
-            _events,
+            events,
             ("uq_message_events_tenant_id_provider_provider_event_id_event_at",),
             60,
         ),
-        HotQuery("intake.RAISE_STATUSES", intake.RAISE_STATUSES, _facts, ("pk_outbound_messages",), 50),
+        HotQuery("intake.RAISE_STATUSES", intake.RAISE_STATUSES, facts, ("pk_outbound_messages",), 50),
         HotQuery(
             "intake.UPSERT_SUPPRESSIONS",
             intake.UPSERT_SUPPRESSIONS,
-            _suppressions,
+            suppressions,
             ("uq_communication_suppressions_tenant_id_channel_value_type",),
             40,
         ),
         HotQuery(
             "intake.FINISH_DELIVERIES",
             intake.FINISH_DELIVERIES,
-            lambda s: _tenant(
+            lambda s: of_tenant(
                 s,
                 ids=list(s.delivery_ids),
                 statuses=["processed"] * len(s.delivery_ids),
@@ -307,21 +323,21 @@ def _reacting() -> list[HotQuery]:
         HotQuery(
             "standing.LOCK_CAMPAIGNS",
             standing.LOCK_CAMPAIGNS,
-            lambda s: _tenant(s, ids=_ids_of(s)),
+            lambda s: of_tenant(s, ids=campaign_ids(s)),
             ("pk_contact_campaigns",),
             8,
         ),
         HotQuery(
             "standing.READ_OPEN_ACTIONS",
             standing.READ_OPEN_ACTIONS,
-            lambda s: _tenant(s, ids=_ids_of(s)),
+            lambda s: of_tenant(s, ids=campaign_ids(s)),
             ("ix_scheduled_actions_tenant_id_contact_campaign_id",),
             16,
         ),
         HotQuery(
             "standing.READ_LAST_SENT",
             standing.READ_LAST_SENT,
-            lambda s: _tenant(s, ids=_ids_of(s), seqs=_of(s.campaigns, "transition_seq")),
+            lambda s: of_tenant(s, ids=campaign_ids(s), seqs=column(s.campaigns, "transition_seq")),
             (
                 "ix_outbound_messages_tenant_id_contact_campaign_id",
                 "uq_campaign_transitions_tenant_id_contact_campaign_id_seq|ix_campaign_transitions_tenant_id_contact_campaign_id_at",
@@ -331,15 +347,15 @@ def _reacting() -> list[HotQuery]:
         HotQuery(
             "standing.READ_PLANS",
             standing.READ_PLANS,
-            lambda s: _tenant(s, ids=_ids_of(s)[:1]),
+            lambda s: of_tenant(s, ids=campaign_ids(s)[:1]),
             ("pk_contact_campaigns",),
             8,
         ),
         HotQuery(
             "standing.READ_RECORDED",
             standing.READ_RECORDED,
-            lambda s: _tenant(
-                s, message_ids=_of(s.messages, "id"), since=min(m.sent_at for m in s.messages) - timedelta(hours=1)
+            lambda s: of_tenant(
+                s, message_ids=column(s.messages, "id"), since=min(m.sent_at for m in s.messages) - timedelta(hours=1)
             ),
             (
                 "ix_message_events_tenant_id_outbound_message_id_event_at",
@@ -347,21 +363,21 @@ def _reacting() -> list[HotQuery]:
             ),
             40,
         ),
-        HotQuery("journal.UPDATE_CAMPAIGNS", journal.UPDATE_CAMPAIGNS, _moved_campaigns, ("pk_contact_campaigns",), 40),
-        HotQuery("journal.INSERT_MOVES", journal.INSERT_MOVES, _moves, (), 30),
+        HotQuery("journal.UPDATE_CAMPAIGNS", journal.UPDATE_CAMPAIGNS, moved_campaigns, ("pk_contact_campaigns",), 40),
+        HotQuery("journal.INSERT_MOVES", journal.INSERT_MOVES, moves, (), 30),
         HotQuery(
             "journal.INSERT_ACTIONS",
             journal.INSERT_ACTIONS,
-            _actions,
+            actions,
             ("uq_scheduled_actions_tenant_id_dedupe_key",),
             40,
         ),
         HotQuery(
             "journal.UPDATE_ACTIONS",
             journal.UPDATE_ACTIONS,
-            lambda s: _tenant(
+            lambda s: of_tenant(
                 s,
-                ids=_of(s.leased, "id"),
+                ids=column(s.leased, "id"),
                 statuses=["completed"] * len(s.leased),
                 run_ats=[None] * len(s.leased),
                 reasons=[None] * len(s.leased),
@@ -372,7 +388,7 @@ def _reacting() -> list[HotQuery]:
         HotQuery(
             "journal.SKIP_UNSENT",
             journal.SKIP_UNSENT,
-            lambda s: _tenant(s, ids=_ids_of(s)[:20]),
+            lambda s: of_tenant(s, ids=campaign_ids(s)[:20]),
             ("ix_outbound_messages_tenant_id_contact_campaign_id",),
             400,  # of twenty campaigns' hundred messages none may be unsent
         ),
@@ -385,7 +401,7 @@ def _keeping_up() -> list[HotQuery]:
         HotQuery(
             "campaign_reading.FIND_CAMPAIGNS",
             campaign_reading.FIND_CAMPAIGNS,
-            lambda s: {"ids": _ids_of(s)[:10], "tenant_id": s.tenant_id},
+            lambda s: {"ids": campaign_ids(s)[:10], "tenant_id": s.tenant_id},
             ("pk_contact_campaigns",),
             8,
         ),
@@ -399,7 +415,7 @@ def _keeping_up() -> list[HotQuery]:
         HotQuery(
             "doubts.MARK_IN_DOUBT",
             doubts.MARK_IN_DOUBT,
-            lambda s: _tenant(s, before=s.now - timedelta(minutes=2), limit=500),
+            lambda s: of_tenant(s, before=s.now - timedelta(minutes=2), limit=500),
             (doubtful,),
             80,
         ),
@@ -409,7 +425,7 @@ def _keeping_up() -> list[HotQuery]:
         HotQuery(
             "doubts.ASSUME_SENT",
             doubts.ASSUME_SENT,
-            lambda s: _tenant(s, ids=_of(s.in_hand, "id", status="in_doubt")),
+            lambda s: of_tenant(s, ids=column(s.in_hand, "id", status="in_doubt")),
             ("pk_outbound_messages|ix_outbound_messages_status_updated_at",),
             50,
         ),
@@ -422,222 +438,39 @@ def _reading() -> list[HotQuery]:
         HotQuery(
             "campaign_reading.LIST_CAMPAIGNS",
             campaign_reading.LIST_CAMPAIGNS,
-            lambda s: _tenant(s, after="k", limit=50, status=None),
+            lambda s: of_tenant(s, after="k", limit=50, status=None),
             ("pk_contact_campaigns", "ix_scheduled_actions_tenant_id_contact_campaign_id"),
             40,
         ),
         HotQuery(
             "campaign_reading.COUNT_CAMPAIGNS",
             campaign_reading.COUNT_CAMPAIGNS,
-            lambda s: _tenant(s, tenant_id=s.tenant_id, statuses=["paused"]),
+            lambda s: of_tenant(s, tenant_id=s.tenant_id, statuses=["paused"]),
             ("contact_campaigns_status_idx",),
             float("inf"),  # one row, for as many as are counted
         ),
-        HotQuery("campaign_reading.READ_ACTIONS", campaign_reading.READ_ACTIONS, lambda s: _one(s), one["ix"], 16),
+        HotQuery(
+            "campaign_reading.READ_ACTIONS", campaign_reading.READ_ACTIONS, lambda s: of_campaign(s), one["ix"], 16
+        ),
         HotQuery(
             "campaign_reading.READ_MESSAGES",
             campaign_reading.READ_MESSAGES,
-            lambda s: _one(s),
+            lambda s: of_campaign(s),
             ("ix_outbound_messages_tenant_id_contact_campaign_id",),
             8,
         ),
         HotQuery(
             "campaign_reading.READ_EVENTS",
             campaign_reading.READ_EVENTS,
-            lambda s: _one(s),
+            lambda s: of_campaign(s),
             ("ix_message_events_tenant_id_outbound_message_id_event_at",),
             40,  # whose time is not known: every month is asked
         ),
         HotQuery(
             "campaign_reading.READ_TRANSITIONS",
             campaign_reading.READ_TRANSITIONS,
-            lambda s: _one(s),
+            lambda s: of_campaign(s),
             ("uq_campaign_transitions_tenant_id_contact_campaign_id_seq",),
             8,
         ),
     ]
-
-
-def _tenant(sample: Sample, **others: object) -> Parameters:
-    return {"tenant_id": sample.tenant_id, "now": sample.now, **others}
-
-
-def _one(sample: Sample) -> Parameters:
-    return _tenant(sample, id=sample.campaigns[0].id)
-
-
-def _of(rows: tuple[object, ...], name: str, *, status: str | None = None) -> list[object]:
-    """A column of the rows, those of one status where it is given."""
-    return [getattr(row, name) for row in rows if status is None or getattr(row, "status", None) == status]
-
-
-def _ids_of(sample: Sample) -> list[object]:
-    return _of(sample.campaigns, "id")
-
-
-def _ids(rows: tuple[object, ...]) -> list[str]:
-    return new_ids(len(rows))
-
-
-def _with_domains(sample: Sample) -> list[str]:
-    addresses = [str(campaign.address) for campaign in sample.campaigns]
-    return [*addresses, *(address.partition("@")[2] for address in addresses)]
-
-
-def _drafts(sample: Sample) -> Parameters:
-    return _tenant(
-        sample,
-        channel="sms",  # these contacts' e-mail campaigns are open
-        plan=sample.campaigns[0].plan,
-        plan_version="1.0",
-        plan_hash=sample.campaigns[0].plan_hash,
-        sender_identity_id=sample.campaigns[0].sender_identity_id,
-        ids=_ids(sample.campaigns),
-        contact_ids=_of(sample.campaigns, "contact_id"),
-    )
-
-
-def _prepared(sample: Sample) -> Parameters:
-    count = len(sample.campaigns)
-    return _tenant(
-        sample,
-        channel="email",
-        provider="smtp",
-        ids=_ids(sample.campaigns),
-        campaign_ids=_ids_of(sample),
-        contact_ids=_of(sample.campaigns, "contact_id"),
-        node_ids=["intro"] * count,
-        visits=[99] * count,
-        sender_ids=_of(sample.campaigns, "sender_identity_id"),
-        to_addresses=_of(sample.campaigns, "address"),
-        subjects=["A question"] * count,
-        bodies=["Hello {{ contact.name }}"] * count,
-        rendered_bodies=["Hello you"] * count,
-        smtp_ids=_ids(sample.campaigns),
-        scheduled_ats=[sample.now] * count,
-        dedupe_keys=_ids(sample.campaigns),
-    )
-
-
-def _deliveries(sample: Sample) -> Parameters:
-    count = 50
-    return {
-        "provider": "sendgrid",
-        "now": sample.now,
-        "tenant_ids": [sample.tenant_id] * count,
-        "ids": new_ids(count),
-        "raws": [b'[{"event": "open"}]'] * count,
-        "fit": [True] * count,
-        "hashes": new_ids(count),
-    }
-
-
-def _events(sample: Sample) -> Parameters:
-    messages = sample.messages
-    count = len(messages)
-    return _tenant(
-        sample,
-        ids=_ids(messages),
-        message_ids=_of(messages, "id"),
-        campaign_ids=_of(messages, "contact_campaign_id"),
-        providers=["sendgrid"] * count,
-        types=["opened"] * count,
-        ats=[sample.now - timedelta(minutes=1)] * count,
-        urls=[None] * count,
-        ips=["192.0.2.7"] * count,
-        user_agents=["Mozilla/5.0"] * count,
-        event_ids=_ids(messages),
-        payloads=['{"event": "open"}'] * count,
-        confidences=["human"] * count,
-    )
-
-
-def _facts(sample: Sample) -> Parameters:
-    count = len(sample.messages)
-    ranked = [
-        "queued",
-        "sending",
-        "in_doubt",
-        "skipped",
-        "sent",
-        "deferred",
-        "failed",
-        "blocked",
-        "delivered",
-        "bounced",
-    ]
-    return _tenant(
-        sample,
-        ranked=ranked,
-        ids=_of(sample.messages, "id"),
-        statuses=["bounced"] * count,
-        ats=[sample.now] * count,
-        provider_message_ids=[None] * count,
-    )
-
-
-def _suppressions(sample: Sample) -> Parameters:
-    count = len(sample.campaigns)
-    return _tenant(
-        sample,
-        ids=_ids(sample.campaigns),
-        channels=["email"] * count,
-        values=_of(sample.campaigns, "address"),
-        scopes=["address"] * count,
-        types=["unsubscribe"] * count,
-        sources=["link"] * count,
-        seen_ats=[sample.now] * count,
-    )
-
-
-def _moved_campaigns(sample: Sample) -> Parameters:
-    count = len(sample.campaigns)
-    at: list[datetime] = [sample.now] * count
-    return _tenant(
-        sample,
-        ids=_ids_of(sample),
-        statuses=["active"] * count,
-        node_ids=["bump"] * count,
-        visit_numbers=[99] * count,
-        visits=['{"bump": 2}'] * count,
-        entered_ats=at,
-        seqs=[99] * count,
-        last_errors=[None] * count,
-        started_ats=at,
-        completed_ats=[None] * count,
-    )
-
-
-def _moves(sample: Sample) -> Parameters:
-    count = len(sample.campaigns)
-    return _tenant(
-        sample,
-        ids=_ids(sample.campaigns),
-        campaign_ids=_ids_of(sample),
-        seqs=[99] * count,
-        from_nodes=["intro"] * count,
-        to_nodes=["bump"] * count,
-        from_statuses=["active"] * count,
-        to_statuses=["active"] * count,
-        triggers=["opened"] * count,
-        reasons=[None] * count,
-        event_refs=_ids(sample.campaigns),
-        actors=[None] * count,
-        ats=[sample.now] * count,
-    )
-
-
-def _actions(sample: Sample) -> Parameters:
-    count = len(sample.campaigns)
-    return _tenant(
-        sample,
-        ids=_ids(sample.campaigns),
-        campaign_ids=_ids_of(sample),
-        node_ids=["bump"] * count,
-        visits=[99] * count,
-        types=["send"] * count,
-        names=["send"] * count,
-        run_ats=[sample.now] * count,
-        helds=[None] * count,
-        keys=_ids(sample.campaigns),
-    )
