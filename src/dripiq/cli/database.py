@@ -70,6 +70,25 @@ def status(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def index(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="plan-gin: of plans, for queries that look into them.")],
+    drop: Annotated[bool, typer.Option("--drop", help="Drop it again.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build an index that is costly to write and that most never need, while others read and write; again after an interruption, it is repaired."""
+    from dripiq.migrations.indexes import change_on_demand
+
+    with open_database(check=False) as (_, database):
+        changed = change_on_demand(database.direct_url, name, wanted=not drop)
+    if as_json:
+        show_json({"index": name, "changed": changed})
+    elif changed:
+        say(f"{'Dropped' if drop else 'Built'}: {name}")
+    else:
+        say(f"Nothing to do: {name} {'is not there' if drop else 'is there'}.")
+
+
+@app.command()
 def seed(as_json: JsonOption = False) -> None:
     """Fill the database with samples: tenants, users, verified senders, leads, contacts, and paused campaigns on example plans.
 

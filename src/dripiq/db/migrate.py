@@ -70,7 +70,7 @@ def upgrade(url: str, revision: str = "head") -> None:
         DatabaseError: unreachable, too old, newer than the code, no host that can be adopted, a lock that could not be had in time.
         InputError: `unknown_revision`; `before_the_archive` when tables of a later revision wait in the archive.
     """
-    with _migrating(url) as connection:
+    with migrating(url) as connection:
         with told_clearly():
             _bring_archive_back(connection, revision)
             command.upgrade(_config(connection, going_up=True), revision)
@@ -98,7 +98,7 @@ def downgrade(url: str, revision: str, *, discard: bool = False) -> None:
         DatabaseError: `rows_would_be_lost` with their counts, when tables hold rows and `discard` is not given; else as for `upgrade`.
         InputError: `unknown_revision`.
     """
-    with _migrating(url) as connection, told_clearly():
+    with migrating(url) as connection, told_clearly():
         _check_archive_is_back(connection)
         command.downgrade(_config(connection, going_up=False, discard=discard), revision)
 
@@ -116,7 +116,7 @@ def archive(url: str) -> dict[str, int]:
         DatabaseError: as for `downgrade`; `archive_unfinished`. Nothing was changed.
         InputError: `nothing_to_archive`.
     """
-    with _migrating(url) as connection, told_clearly():
+    with migrating(url) as connection, told_clearly():
         _check_archive_is_back(connection)
         current = _current(connection)
         connection.rollback()
@@ -230,7 +230,7 @@ def _engine(url: str) -> Iterator[Engine]:
 
 
 @contextmanager
-def _migrating(url: str) -> Iterator[Connection]:
+def migrating(url: str) -> Iterator[Connection]:
     """A connection for the one migrator, on a server and at a revision that this code knows; no transaction is open on it."""
     with _engine(url) as engine, connect(engine) as lock_connection:
         _check_server(lock_connection)

@@ -9,16 +9,17 @@ from alembic import context
 from sqlalchemy import Connection
 
 from dripiq.migrations.adoption import check_host
+from dripiq.migrations.indexes import ON_DEMAND
 from dripiq.schema import SCHEMA, Base
 
 
 def is_declared(name: str | None, kind: str, parent_names: object) -> bool:
-    """Whether `alembic check` compares this: not our bookkeeping, and not the partitions, which come and go by the month."""
+    """Whether `alembic check` compares this: not our bookkeeping, not the partitions, which come and go by the month, not what was built on demand."""
     if kind == "schema":
         return name == SCHEMA
     if kind == "table":
         return name in {table.name for table in Base.metadata.tables.values()}
-    return True
+    return kind != "index" or name not in {index.name for index in ON_DEMAND.values()}
 
 
 def run_migrations(connection: Connection) -> None:

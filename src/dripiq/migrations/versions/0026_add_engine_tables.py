@@ -1,6 +1,4 @@
-"""Add what the engine itself needs: a tenant's switches, the quarantine for what no tenant could be found for, the index of messages in doubt."""
-
-from alembic import op
+"""Add what the engine itself needs: a tenant's switches, and the quarantine for what no tenant could be found for."""
 
 from dripiq.migrations.scripts import drop_tables, run, statements_of
 
@@ -16,4 +14,3 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     drop_tables(["tenant_settings", "webhook_quarantine"])
-    op.execute("DROP INDEX dripiq_app.ix_outbound_messages_status_updated_at")

@@ -32,7 +32,3 @@ CREATE TABLE dripiq_app.webhook_quarantine (
         FOREIGN KEY (tenant_id) REFERENCES dripiq_app.tenants (id) ON DELETE CASCADE
 );
 CREATE INDEX ix_webhook_quarantine_tenant_id ON dripiq_app.webhook_quarantine (tenant_id);
-
--- The few messages that a worker has in hand or may have lost, for the engine's upkeep, which asks for them every few seconds.
-CREATE INDEX ix_outbound_messages_status_updated_at
-    ON dripiq_app.outbound_messages (status, updated_at) WHERE status IN ('sending', 'in_doubt');
