@@ -62,7 +62,7 @@ def test_going_back_goes_as_it_is_written(database: str) -> None:
     said("dripiq db seed")
     shown = "".join(CONSOLE.findall((DOCS / "rollback.md").read_text()))
     steps = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", shown, re.MULTILINE)
-    assert len(steps) == 4
+    assert len(steps) == 6
     for command, output in steps:
         lines = said(command).splitlines()
         assert [line for line in output.splitlines() if line != "…" and line not in lines] == [], command
