@@ -23,13 +23,13 @@ demo: .venv/.installed ## run three tenants' campaigns against a real SMTP serve
 test: .venv/.installed-dev ## run all tests, in parallel, in a random order
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-check: .venv/.installed-dev ## format, lint, types, layers, spelling, documents, models against migrations
+check: .venv/.installed-dev ## format, lint, types, layers, spelling, documents, tenants, models against migrations
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/python -m pytest -q tests/docs tests/migrations/test_revisions.py
+	$(BIN)/python -m pytest -q tests/docs tests/db/test_tenant_scope_lint.py tests/migrations/test_revisions.py
 
 bench: .venv/.installed-bench ## measure side by side what decisions rest on; results in bench/results
 	$(BIN)/python bench/driver.py $(ARGS)
