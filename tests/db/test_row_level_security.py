@@ -33,8 +33,8 @@ from dripiq.repositories import (
 )
 from dripiq.schema import Base
 from dripiq.schema.security import BOOKKEEPING, TENANT_ROLE, protected_tables
-from tests.db.test_repository_tenancy import COMMON, LOOK_UPS, SINGULAR, methods_of, rows_in
 from tests.db.schema_rows import HOST_TABLES, NOW, add, add_everything, values_of
+from tests.db.test_repository_tenancy import COMMON, LOOK_UPS, SINGULAR, methods_of, rows_in
 from tests.engine.conftest import ONE_MAIL
 from tests.migrations.test_adoption import HOST
 
