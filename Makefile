@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 SOURCES := src tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format constraints clean
+.PHONY: help demo test check bench format migration constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,13 +23,13 @@ demo: .venv/.installed ## run three tenants' campaigns against a real SMTP serve
 test: .venv/.installed-dev ## run all tests, in parallel, in a random order
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-check: .venv/.installed-dev ## format, lint, types, layers, spelling, documents, tenants, models against migrations
+check: .venv/.installed-dev ## format, lint, types, layers, spelling, documents, tenants, models against migrations, migrations' SQL
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/python -m pytest -q tests/docs tests/db/test_tenant_scope_lint.py tests/migrations/test_revisions.py
+	$(BIN)/python -m pytest -q tests/docs tests/db/test_tenant_scope_lint.py tests/migrations/test_revisions.py tests/migrations/test_linted_sql.py
 
 bench: .venv/.installed-bench ## measure side by side what decisions rest on; results in bench/results
 	$(BIN)/python bench/driver.py $(ARGS)
@@ -37,6 +37,9 @@ bench: .venv/.installed-bench ## measure side by side what decisions rest on; re
 format: .venv/.installed-dev ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+migration: .venv/.installed-dev ## start a new migration: make migration NAME="add notes"
+	$(BIN)/python -m dripiq.migrations.start "$(NAME)"
 
 constraints: ## write constraints.txt anew, from the newest versions that fit
 	@$(MAKE) --no-print-directory python

@@ -1,6 +1,8 @@
 """Up, down and up again: the same schema, the declared schema, and no row lost in silence."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from sqlalchemy import create_engine
 
 from dripiq.db import migrate
 from dripiq.domain.errors import DatabaseError, InputError
+from dripiq.migrations import start
 from dripiq.migrations.adoption import HOST_TABLES
+from dripiq.migrations.scripts import statements_of
 from dripiq.schema import Base, security
 
 Catalog = Callable[..., list[str]]
@@ -182,3 +186,21 @@ def test_a_revision_that_does_not_exist_is_refused(database: str, go: Callable[[
         go(database, "0099")
 
     assert refused.value.error_code == "unknown_revision"
+
+
+def test_a_new_revision_begins_after_the_newest_with_its_sql_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(start.__file__).parent, folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+    revision, statements = start.start("add notes", folder)
+
+    number = f"{int(STEPS[-1][1]) + 1:04}"
+    assert (revision.name, statements.name) == (f"{number}_add_notes.py", f"{number}_add_notes.sql")
+    assert f'revision = "{number}"\ndown_revision = "{STEPS[-1][1]}"' in revision.read_text()
+    assert statements_of(str(revision)) == []
+
+
+@pytest.mark.parametrize("name", ["", "../notes", "add-notes; rm"])
+def test_a_revision_needs_a_name_that_a_file_can_have(name: str) -> None:
+    with pytest.raises(ValueError, match="no name"):
+        start.start(name)

@@ -70,6 +70,22 @@ def status(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def sql(
+    revisions: Annotated[
+        str | None,
+        typer.Argument(metavar="REVISIONS", help="One, such as 0026, or a range FROM:TO, such as 0025:0027; else all."),
+    ] = None,
+    downgrade: Annotated[
+        bool, typer.Option("--downgrade", help="The SQL of going back; a range runs down, as 0027:0025.")
+    ] = False,
+) -> None:
+    """Print the SQL of migrations, to be read or run by hand; no database is asked."""
+    from dripiq.db.offline import migration_sql
+
+    say(migration_sql(revisions, down=downgrade).rstrip("\n"))
+
+
+@app.command()
 def index(
     name: Annotated[str, typer.Argument(metavar="NAME", help="plan-gin: of plans, for queries that look into them.")],
     drop: Annotated[bool, typer.Option("--drop", help="Drop it again.")] = False,

@@ -283,12 +283,13 @@ def told_clearly() -> Iterator[None]:
 
 
 def _config(connection: Connection, *, going_up: bool, discard: bool = False) -> Config:
-    config = _scripts_config()
+    config = scripts_config()
     config.attributes.update(connection=connection, going_up=going_up, discard=discard, lock_timeout=TABLE_LOCK_TIMEOUT)
     return config
 
 
-def _scripts_config() -> Config:
+def scripts_config() -> Config:
+    """Where Alembic finds the revisions, in an installed package too."""
     config = Config()
     config.set_main_option("script_location", "dripiq:migrations")
     config.set_main_option("path_separator", "os")
@@ -296,7 +297,7 @@ def _scripts_config() -> Config:
 
 
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_scripts_config())
+    return ScriptDirectory.from_config(scripts_config())
 
 
 def _revisions(scripts: ScriptDirectory) -> set[str]:

@@ -2,12 +2,13 @@
 
 `dripiq.db.migrate` hands in the connection, which holds no open transaction, and how long to wait for a lock. Going up, each revision is a transaction
 of its own; going back, all of them are one, so that a refusal changes nothing. A table lock that cannot be had in time gives up, for a queued one
-would hold up the whole application behind it.
+would hold up the whole application behind it. Offline, the SQL is printed to be run by hand, and nothing is connected to.
 """
 
 from alembic import context
 from sqlalchemy import Connection
 
+from dripiq.db.migrate import VERSION_TABLE
 from dripiq.migrations.adoption import check_host
 from dripiq.migrations.indexes import ON_DEMAND
 from dripiq.schema import SCHEMA, Base
@@ -22,6 +23,27 @@ def is_declared(name: str | None, kind: str, parent_names: object) -> bool:
     return kind != "index" or name not in {index.name for index in ON_DEMAND.values()}
 
 
+def print_migrations() -> None:
+    """Print what the command asks for, each revision a transaction of its own."""
+    settings = context.config.attributes
+    context.configure(
+        dialect_name="postgresql",
+        # Else it would double every percent sign, as drivers want it.
+        dialect_opts={"paramstyle": "named"},
+        target_metadata=Base.metadata,
+        version_table=VERSION_TABLE,
+        version_table_schema=SCHEMA,
+        transaction_per_migration=True,
+        output_buffer=settings["output"],
+    )
+    context.static_output(f"SET lock_timeout = '{settings['lock_timeout']}';")
+    context.static_output("SET statement_timeout = 0;")
+    if context.get_starting_revision_argument() is None and settings["going_up"]:
+        context.static_output(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};")
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 def run_migrations(connection: Connection) -> None:
     """Run what the command asks for."""
     settings = context.config.attributes
@@ -34,7 +56,7 @@ def run_migrations(connection: Connection) -> None:
         target_metadata=Base.metadata,
         include_schemas=True,
         include_name=is_declared,
-        version_table="dripiq_alembic_version",
+        version_table=VERSION_TABLE,
         version_table_schema=SCHEMA,
         transaction_per_migration=settings["going_up"],
         compare_server_default=True,
@@ -47,4 +69,7 @@ def run_migrations(connection: Connection) -> None:
         context.run_migrations()
 
 
-run_migrations(context.config.attributes["connection"])
+if context.is_offline_mode():
+    print_migrations()
+else:
+    run_migrations(context.config.attributes["connection"])

@@ -1,16 +1,16 @@
-"""${message}"""  # noqa: N999
+"""${message}."""
 
-from alembic import op
+from dripiq.migrations.scripts import run, statements_of
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = "${up_revision}"
+down_revision = "${down_revision}"
+branch_labels = None
+depends_on = None
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else 'op.execute("…")'}
+    run(statements_of(__file__))
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else 'op.execute("…")'}
+    run(["…"])
