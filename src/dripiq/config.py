@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     smtp_username: str | None = Field(default=None, description="The user name, where the server asks for one.")
     smtp_password: SecretStr | None = Field(default=None, description="The password to it.")
     smtp_connections: int = Field(default=10, ge=1, le=100, description="How many connections at once.")
-    smtp_timeout: float = Field(default=30, gt=0, le=300, description="Seconds that one hand-over may take in all.")
+    smtp_timeout: float = Field(
+        default=30, gt=0, le=300, description="Seconds that one hand-over may take in all, into a folder too."
+    )
     smtp_hostname: str = Field(default="localhost", description="Our own name in EHLO.")
     smtp_provider: str = Field(
         default="smtp",

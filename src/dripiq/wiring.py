@@ -66,7 +66,7 @@ def _with_engine(settings: Settings, url: str, direct_url: str) -> Iterator[Data
 def make_sender(settings: Settings) -> Sender:
     """The configured way of sending e-mail."""
     if settings.email_channel == "folder":
-        return FolderSender(settings.mail_folder or settings.home / "mail")
+        return FolderSender(settings.mail_folder or settings.home / "mail", timeout=settings.smtp_timeout)
     return SmtpSender(
         settings.smtp_host,
         settings.smtp_port,

@@ -18,6 +18,9 @@ from dripiq.schema.security import TENANT_ROLE
 
 CONNECT_TIMEOUT_SECONDS = 10
 
+LOCK_TIMEOUT = "5s"
+"""How long a statement waits for a lock: somebody's open transaction must hold up neither a worker's other tenants nor a request for ever."""
+
 READ_SPEAKER = text("""
     SELECT current_setting('role') AS role, coalesce(current_setting('dripiq.tenant_id', true), '') AS tenant_id, EXISTS (
         SELECT FROM pg_roles
@@ -51,7 +54,7 @@ def make_engine(url: str, *, pool_size: int = 5, prepared: bool = True) -> Engin
             "prepare_threshold": 5 if prepared else None,
         },
     )
-    event.listen(engine, "connect", _speak_utc)
+    event.listen(engine, "connect", _settle)
     return engine
 
 
@@ -137,7 +140,7 @@ def _psycopg_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def _speak_utc(connection: PsycopgConnection[Any], _record: object) -> None:
+def _settle(connection: PsycopgConnection[Any], _record: object) -> None:
     # Not by the start-up parameter `options`, which transaction poolers refuse; a committed SET they follow.
-    connection.execute("SET TIME ZONE 'UTC'")
+    connection.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT}'")
     connection.commit()

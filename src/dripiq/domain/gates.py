@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from dripiq.domain.moves import PAUSED
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import CampaignStatus, ValidationResult, ValidationStatus
 from dripiq.domain.timing import next_allowed
@@ -60,7 +61,7 @@ def first_closed(facts: SendFacts, plan: Plan, now: datetime) -> Closed | None:
     if facts.tenant_paused:
         return Closed(TENANT_PAUSED, Effect.HOLD)
     if facts.status is CampaignStatus.PAUSED and facts.is_current:
-        return Closed("campaign_paused", Effect.HOLD)
+        return Closed(PAUSED, Effect.HOLD)
     if facts.status is not CampaignStatus.ACTIVE or not facts.is_current:
         return Closed("campaign_moved_on", Effect.DROP)
     if facts.address is None:

@@ -183,7 +183,7 @@ class _Full:
 
     def render(self, context: Mapping[str, object]) -> str:
         try:
-            return self.bound.render(context)
+            text = self.bound.render(context)
         except UndefinedError as error:
             raise MissingVariable(str(error.args[0])) from None
         except LiquidError as error:
@@ -195,6 +195,9 @@ class _Full:
             RecursionError,
         ) as error:  # the library lets some filters' own errors through
             raise TemplateError(f"The template cannot be rendered: {error}.", code="template_failed") from error
+        if "\0" in text:  # `url_decode` can make one; no mail and no database takes it
+            raise TemplateError("The template cannot be rendered: its text holds a NUL.", code="template_failed")
+        return text
 
 
 @lru_cache(maxsize=256)

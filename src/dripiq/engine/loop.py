@@ -7,13 +7,13 @@ behind it; any number of workers run the same loops, on any number of machines. 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import psycopg
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dripiq.engine.claim import Share, claim, find_due
 from dripiq.engine.dispatch import Outbox, dispatch
@@ -102,12 +102,10 @@ class Worker:
                 busy = await work()
                 pause = 0.0 if busy else await wait()
                 failures = 0
-            except DBAPIError as error:
+            except Exception as error:
                 failures += 1
                 pause = min(_WORST_PAUSE, 0.2 * 2**failures)
-                logger.warning(
-                    "%s: the database failed (%s); trying again in %.1f s", name, type(error.orig).__name__, pause
-                )
+                _log(f"{name}: failed; trying again in {pause:.1f} s", error)
             if pause > 0:
                 await self._pause(pause, news if failures == 0 else None)
 
@@ -119,25 +117,39 @@ class Worker:
 
     async def _act(self) -> int:
         """One round over the tenants with due actions."""
-        outbox, acted = self._outbox, 0
-        for tenant_id in await asyncio.to_thread(find_due, outbox.database, outbox.clock, after=self._last_tenant):
+        outbox = self._outbox
+        due = await asyncio.to_thread(find_due, outbox.database, outbox.clock, after=self._last_tenant)
+        return await self._each(due, self._act_for)
+
+    async def _act_for(self, tenant_id: str) -> int:
+        outbox = self._outbox
+        self._last_tenant = tenant_id
+        lease = await asyncio.to_thread(claim, outbox.database, outbox.clock, tenant_id, self._pace.share)
+        if lease.actions:
+            self.done["timers"] += await asyncio.to_thread(fire, outbox.database, outbox.clock, lease)
+            self.done.update(await dispatch(outbox, lease))
+        return len(lease.actions)
+
+    async def _each(self, tenants: Iterable[str], work: Callable[[str], Awaitable[int]]) -> int:
+        """Work for one tenant after the other; what fails for one does not keep the others waiting. Raises only where nothing could be done."""
+        done, failure = 0, None
+        for tenant_id in tenants:
             if self._stopping.is_set():
                 break
-            lease = await asyncio.to_thread(claim, outbox.database, outbox.clock, tenant_id, self._pace.share)
-            self._last_tenant = tenant_id
-            if lease.actions:
-                acted += len(lease.actions)
-                self.done["timers"] += await asyncio.to_thread(fire, outbox.database, outbox.clock, lease)
-                self.done.update(await dispatch(outbox, lease))
-        return acted
+            try:
+                done += await work(tenant_id)
+            except Exception as error:
+                _log(f"work for tenant {tenant_id} failed", error)
+                failure = error
+        if failure is not None and not done:
+            raise failure
+        return done
 
     async def _normalise(self) -> int:
         """One round over the tenants with deliveries to read."""
-        worked = 0
-        for tenant_id in await asyncio.to_thread(find_tenants, self._outbox.database):
-            if self._stopping.is_set():
-                break
-            worked += await asyncio.to_thread(normalise, self._outbox.database, self._outbox.clock, tenant_id)
+        database, clock = self._outbox.database, self._outbox.clock
+        waiting = await asyncio.to_thread(find_tenants, database)
+        worked = await self._each(waiting, lambda tenant_id: asyncio.to_thread(normalise, database, clock, tenant_id))
         if worked:
             self.done["deliveries"] += worked
             self._news["act"].set()  # a move may have scheduled something that is due at once
@@ -179,6 +191,15 @@ class Worker:
             except psycopg.Error as error:
                 logger.warning("LISTEN failed (%s); polling until it is back", type(error).__name__)
             await asyncio.sleep(1)
+
+
+def _log(said: str, error: Exception) -> None:
+    """A database that fails is news in a line; anything else is a fault of ours, with its traceback."""
+    if isinstance(error, SQLAlchemyError):
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        logger.warning("%s (the database: %s)", said, type(cause).__name__)
+    else:
+        logger.error(said, exc_info=error)
 
 
 def _seconds_to_next_due(outbox: Outbox, at_most: float) -> float:

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+import psycopg
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from dripiq.channels.sendgrid_events import EventFault, ProviderEvent, split_events, translate
 from dripiq.domain.addresses import domain_of
@@ -38,6 +40,12 @@ from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.repositories.standing import lock_campaigns, trigger_of
 from dripiq.schema.ids import new_ids
 
+MAX_BYTES = 2_000_000
+"""Of deliveries in one transaction."""
+
+MAX_ADDRESS = 320
+"""Characters of an address at most (RFC 5321, 4.5.3.1): 64 before the `@`, 255 after it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Read:
@@ -64,11 +72,36 @@ def find_tenants(database: Engine) -> list[str]:
 
 
 def normalise(database: Engine, clock: Clock, tenant_id: str, *, limit: int = 50) -> int:
-    """Work a tenant's oldest deliveries, at most `limit`; how many. None while another worker is at this tenant's."""
+    """Work a tenant's oldest deliveries, at most `limit`; how many. None while another worker is at this tenant's.
+
+    A batch that the database refuses for what it says is worked delivery by delivery; the one it still refuses is set aside as `failed`, whole.
+    """
+    try:
+        return _work(database, clock, tenant_id, limit)
+    except DBAPIError as error:
+        if not _is_about_data(error):
+            raise
+    if limit > 1:
+        return normalise(database, clock, tenant_id, limit=1)
+    with database.begin() as connection:
+        if take_turn(connection, tenant_id):
+            for delivery in read_received(connection, tenant_id, 1, MAX_BYTES):
+                failed = Finished(delivery.id, DeliveryStatus.FAILED, "the database refused it")
+                finish_deliveries(connection, tenant_id, [failed], clock.now(connection))
+    return 1
+
+
+def _is_about_data(error: DBAPIError) -> bool:
+    """Whether the database refused what was said (a value, a constraint, a size), rather than failed (SQLSTATE classes 22, 23, 54)."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return isinstance(error.orig, psycopg.DataError) or state[:2] in {"22", "23", "54"}
+
+
+def _work(database: Engine, clock: Clock, tenant_id: str, limit: int) -> int:
     with database.begin() as connection:
         if not take_turn(connection, tenant_id):
             return 0
-        deliveries = read_received(connection, tenant_id, limit)
+        deliveries = read_received(connection, tenant_id, limit, MAX_BYTES)
         if deliveries:
             reads = [_read(delivery) for delivery in deliveries]
             _apply(connection, tenant_id, deliveries[0].provider, reads, clock.now(connection))
@@ -179,7 +212,7 @@ def _suppressions(fresh: Iterable[_Tied]) -> list[Suppression]:
     for tied in fresh:
         kind = SUPPRESSION_OF_EVENT.get(tied.event.event_type)
         address = tied.message.to_address if tied.message is not None else tied.event.recipient
-        if kind is not None and address and domain_of(address):
+        if kind is not None and address and domain_of(address) and len(address) <= MAX_ADDRESS:
             channel = tied.message.channel if tied.message is not None else Channel.EMAIL
             found.append(
                 Suppression(

@@ -33,7 +33,7 @@ def plans_of(connection: Connection, tenant_id: str, campaigns: Iterable[tuple[s
 def _keep(documents: Mapping[str, dict[str, Any]]) -> dict[str, Plan]:
     parsed = {plan_hash: parse_plan(document) for plan_hash, document in documents.items()}
     with _lock:
-        _plans.update(parsed)
+        _plans.update({plan.plan_hash: plan for plan in parsed.values()})  # by what it is, not by what its row says
         for oldest in list(_plans)[: max(0, len(_plans) - _CAPACITY)]:
             del _plans[oldest]
     return parsed

@@ -72,7 +72,6 @@ def settle(database: Engine, clock: Clock) -> Repairs:
             campaigns = lock_campaigns(connection, tenant_id, [doubt.campaign_id for doubt in own])
             if own[0].policy == "resend":
                 settled += resend(connection, tenant_id, [doubt.message_id for doubt in own], IN_DOUBT, now)
-                continue
             sent = assume_sent(connection, tenant_id, [doubt.message_id for doubt in own], now)
             inputs: dict[str, list[Input]] = {}
             for doubt in own:

@@ -61,9 +61,16 @@ RESEND_MESSAGES = text(
     UPDATE dripiq_app.outbound_messages
     SET status = 'queued', error_code = 'sent_again', updated_at = :now
     WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[])) AND status = 'in_doubt'
+      AND EXISTS (
+          SELECT FROM dripiq_app.scheduled_actions AS action
+          WHERE action.tenant_id = :tenant_id AND action.contact_campaign_id = outbound_messages.contact_campaign_id
+            AND action.node_id = outbound_messages.node_id AND action.visit = outbound_messages.visit AND action.action_type = 'send'
+            AND action.status IN ('pending', 'queued', 'held')
+      )
     RETURNING id
     """
 )
+"""Only where the campaign still wants the send; what is left counts as sent."""
 
 RESEND_ACTIONS = text(
     """

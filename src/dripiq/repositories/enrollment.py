@@ -10,6 +10,16 @@ from sqlalchemy import Connection, text
 from dripiq.domain.states import Channel, PlanOrigin
 from dripiq.schema.ids import new_ids
 
+LOCK_ENROLLED = text(
+    """
+    SELECT id FROM dripiq_app.contact_campaigns
+    WHERE tenant_id = :tenant_id AND channel = :channel AND contact_id = ANY (CAST(:contact_ids AS text[]))
+    ORDER BY id
+    FOR NO KEY UPDATE
+    """
+)
+"""Campaigns are locked in the order of their ids, as everywhere; ON CONFLICT would lock them in the order of the contacts."""
+
 INSERT_DRAFTS = text(
     """
     INSERT INTO dripiq_app.contact_campaigns (
@@ -20,6 +30,7 @@ INSERT_DRAFTS = text(
     JOIN dripiq_app.tenant_contacts AS contact
         ON contact.tenant_id = :tenant_id AND contact.id = wanted.contact_id AND contact.id = ANY (CAST(:contact_ids AS text[]))
     LEFT JOIN dripiq_app.email_sender_identities AS sender ON sender.tenant_id = :tenant_id AND sender.id = :sender_identity_id
+    ORDER BY contact.id
     ON CONFLICT (tenant_id, contact_id, channel) DO UPDATE
     SET status = 'draft', lead_id = excluded.lead_id, plan_json = excluded.plan_json, plan_version = excluded.plan_version,
         plan_hash = excluded.plan_hash, sender_identity_id = excluded.sender_identity_id, current_node_id = NULL, visits = '{}',
@@ -80,17 +91,17 @@ def insert_drafts(
         The campaign of each contact that got one, by contact id.
     """
     document, version, plan_hash = plan
+    wanted = {"tenant_id": tenant_id, "channel": channel, "contact_ids": list(contact_ids)}
+    connection.execute(LOCK_ENROLLED, wanted)
     rows = connection.execute(
         INSERT_DRAFTS,
         {
-            "tenant_id": tenant_id,
-            "channel": channel,
+            **wanted,
             "plan": orjson.dumps(document).decode(),
             "plan_version": version,
             "plan_hash": plan_hash,
             "sender_identity_id": sender_identity_id,
             "ids": new_ids(len(contact_ids)),
-            "contact_ids": list(contact_ids),
             "now": now,
         },
     )

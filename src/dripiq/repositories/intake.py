@@ -35,12 +35,21 @@ TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(hashtextextended('dripiq.norm
 
 READ_RECEIVED = text(
     """
-    SELECT id, provider, raw FROM dripiq_app.webhook_deliveries
-    WHERE tenant_id = :tenant_id AND status = 'received'
-    ORDER BY received_at
-    LIMIT :limit
+    SELECT id, provider, raw
+    FROM (
+        SELECT id, provider, raw, received_at, sum(length(raw)) OVER (ORDER BY received_at, id) - length(raw) AS bytes_before
+        FROM (
+            SELECT id, provider, raw, received_at FROM dripiq_app.webhook_deliveries
+            WHERE tenant_id = :tenant_id AND status = 'received'
+            ORDER BY received_at
+            LIMIT :limit
+        ) AS oldest
+    ) AS measured
+    WHERE bytes_before < :bytes
+    ORDER BY received_at, id
     """
 )
+"""As many as fit, and always one: a batch is held in memory, and while it is written the tenant's sending may wait."""
 
 READ_MESSAGES = text(
     """
@@ -174,9 +183,9 @@ def take_turn(connection: Connection, tenant_id: str) -> bool:
     return bool(connection.execute(TAKE_TURN, {"tenant_id": tenant_id}).scalar_one())
 
 
-def read_received(connection: Connection, tenant_id: str, limit: int) -> Sequence[Any]:
-    """The tenant's oldest unworked deliveries."""
-    return connection.execute(READ_RECEIVED, {"tenant_id": tenant_id, "limit": limit}).all()
+def read_received(connection: Connection, tenant_id: str, limit: int, bytes_at_most: int) -> Sequence[Any]:
+    """The tenant's oldest unworked deliveries: at most `limit`, and no further one once `bytes_at_most` are reached."""
+    return connection.execute(READ_RECEIVED, {"tenant_id": tenant_id, "limit": limit, "bytes": bytes_at_most}).all()
 
 
 def read_messages(

@@ -124,26 +124,27 @@ active campaigns, and all of the tenant's suppressions for each message, while i
 RECORD_ACCEPTED = text(
     """
     UPDATE dripiq_app.outbound_messages AS message
-    SET status = CASE WHEN message.status IN ('sending', 'in_doubt') THEN 'sent' ELSE message.status END,
+    SET status = CASE WHEN message.status IN ('queued', 'sending', 'in_doubt', 'skipped') THEN 'sent' ELSE message.status END,
         sent_at = coalesce(message.sent_at, :now),
         provider_message_id = coalesce(message.provider_message_id, outcome.provider_message_id),
         error_code = NULL, last_error = NULL, updated_at = :now
     FROM unnest(CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:provider_message_ids AS text[]))
         AS outcome (id, attempts, provider_message_id)
     WHERE message.tenant_id = :tenant_id AND message.id = outcome.id AND message.attempts = outcome.attempts
-      AND message.status NOT IN ('queued', 'skipped')
     RETURNING message.id
     """
 )
-"""That a provider took a message is a fact, whoever holds the lease by now."""
+"""That a provider took a message is a fact, whoever holds the lease by now, and whatever was decided without knowing it; the attempt's number is the fence."""
 
 RECORD_REFUSED = text(
     """
     UPDATE dripiq_app.outbound_messages AS message
-    SET status = outcome.status, error_code = outcome.code, last_error = outcome.detail, updated_at = :now
-    FROM unnest(CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]), CAST(:codes AS text[]), CAST(:details AS text[]))
-        AS outcome (id, attempts, status, code, detail)
-    WHERE message.tenant_id = :tenant_id AND message.id = outcome.id AND message.attempts = outcome.attempts AND message.status = 'sending'
+    SET status = outcome.status, error_code = outcome.code, last_error = outcome.detail, updated_at = :now,
+        attempts = message.attempts - CASE WHEN outcome.used THEN 0 ELSE 1 END
+    FROM unnest(CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:statuses AS text[]), CAST(:codes AS text[]), CAST(:details AS text[]),
+        CAST(:used AS bool[])) AS outcome (id, attempts, status, code, detail, used)
+    WHERE message.tenant_id = :tenant_id AND message.id = outcome.id AND message.attempts = outcome.attempts
+      AND message.status IN ('sending', 'in_doubt')
     RETURNING message.id
     """
 )
@@ -170,7 +171,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one attempt to send, as it is to be written."""
+    """What came of one attempt to send, as it is to be written; one that was not `used` handed nothing over, and does not count."""
 
     message_id: str
     attempts: int
@@ -178,6 +179,7 @@ class Attempt:
     provider_message_id: str | None = None
     code: str | None = None
     detail: str | None = None
+    used: bool = True
 
 
 def read_sends(connection: Connection, tenant_id: str, token: str, action_ids: Iterable[str]) -> Sequence[Any]:
@@ -185,10 +187,10 @@ def read_sends(connection: Connection, tenant_id: str, token: str, action_ids: I
     return connection.execute(READ_SENDS, {"tenant_id": tenant_id, "ids": list(action_ids), "token": token}).all()
 
 
-def read_tenant(connection: Connection, tenant_id: str) -> tuple[dict[str, Any], bool]:
-    """The tenant's row, and whether its sending is paused."""
-    row = connection.execute(READ_TENANT, {"tenant_id": tenant_id}).one()
-    return row.tenant, row.paused
+def read_tenant(connection: Connection, tenant_id: str) -> tuple[dict[str, Any], bool] | None:
+    """The tenant's row, and whether its sending is paused; None where it is gone."""
+    row = connection.execute(READ_TENANT, {"tenant_id": tenant_id}).one_or_none()
+    return (row.tenant, row.paused) if row is not None else None
 
 
 def read_senders(connection: Connection, tenant_id: str, sender_ids: Iterable[str]) -> Sequence[Any]:
@@ -256,7 +258,7 @@ def record_accepted(connection: Connection, tenant_id: str, attempts: Sequence[A
 
 
 def record_refused(connection: Connection, tenant_id: str, attempts: Sequence[Attempt], now: datetime) -> set[str]:
-    """Write what came of attempts that were not accepted (`queued` to try again, `failed`, `in_doubt`); the ids that were still `sending`."""
+    """Write what came of attempts that were not accepted (`queued` to try again, `failed`, `in_doubt`); the ids of those whose end was still open."""
     rows = connection.execute(
         RECORD_REFUSED,
         {
@@ -267,6 +269,7 @@ def record_refused(connection: Connection, tenant_id: str, attempts: Sequence[At
             "statuses": [str(a.status) for a in attempts],
             "codes": [a.code for a in attempts],
             "details": [a.detail for a in attempts],
+            "used": [a.used for a in attempts],
         },
     )
     return set(rows.scalars())

@@ -65,7 +65,8 @@ PUT_BACK = text(
     FROM unnest(
         CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:run_ats AS timestamptz[]), CAST(:reasons AS text[]), CAST(:errors AS text[])
     ) AS change (id, status, run_at, reason, last_error)
-    WHERE action.tenant_id = :tenant_id AND action.id = change.id AND action.status = 'queued' AND action.job_id = :token
+    WHERE action.tenant_id = :tenant_id AND action.id = change.id
+      AND ((action.status = 'queued' AND action.job_id = :token) OR (:settles_doubt AND action.status = 'held' AND action.reason = 'in_doubt'))
     RETURNING action.id
     """
 )
@@ -189,8 +190,14 @@ def claim_due(
     return Lease(tenant_id, token, until, expires, actions)
 
 
-def put_back(connection: Connection, lease: Lease, changes: Sequence[PutBack], now: datetime) -> set[str]:
-    """Give claimed actions back; the ids of those that the lease still held."""
+def put_back(
+    connection: Connection, lease: Lease, changes: Sequence[PutBack], now: datetime, *, settles_doubt: bool = False
+) -> set[str]:
+    """Give claimed actions back; the ids of those that the lease still held.
+
+    Args:
+        settles_doubt: also those that are held in doubt by now: who knows how the hand-over ended knows more than the doubt.
+    """
     if not changes:
         return set()
     rows = connection.execute(
@@ -198,6 +205,7 @@ def put_back(connection: Connection, lease: Lease, changes: Sequence[PutBack], n
         {
             "tenant_id": lease.tenant_id,
             "token": lease.token,
+            "settles_doubt": settles_doubt,
             "now": now,
             "ids": [c.action_id for c in changes],
             "statuses": [c.status for c in changes],

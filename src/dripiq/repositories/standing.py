@@ -18,7 +18,7 @@ from dripiq.domain.states import CampaignStatus, Confidence
 
 LOCK_CAMPAIGNS = text(
     """
-    SELECT id, status, current_node_id, visit, visits, node_entered_at, transition_seq, plan_hash
+    SELECT id, status, current_node_id, visit, visits, node_entered_at, transition_seq, plan_hash, started_at
     FROM dripiq_app.contact_campaigns
     WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[]))
     ORDER BY id
@@ -31,22 +31,28 @@ READ_OPEN_ACTIONS = text(
     SELECT id, contact_campaign_id, node_id, visit, coalesce(payload ->> 'timer', 'send') AS name, run_at, status, reason
     FROM dripiq_app.scheduled_actions
     WHERE tenant_id = :tenant_id AND contact_campaign_id = ANY (CAST(:ids AS text[])) AND status IN ('pending', 'queued', 'held')
+    ORDER BY id
+    FOR NO KEY UPDATE
     """
 )
+"""Locked with their campaigns: whoever goes on to messages holds the actions before them."""
 
 READ_LAST_SENT = text(
     """
     SELECT campaign.id, message.id AS message_id, message.node_id, message.visit, message.sent_at, last_move.event_ref, last_move.trigger
-    FROM unnest(CAST(:ids AS text[]), CAST(:seqs AS int[])) AS campaign (id, seq)
+    FROM unnest(CAST(:ids AS text[]), CAST(:seqs AS int[]), CAST(:started_ats AS timestamptz[])) AS campaign (id, seq, started_at)
     LEFT JOIN LATERAL (
         SELECT id, node_id, visit, sent_at FROM dripiq_app.outbound_messages
         WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND sent_at IS NOT NULL
+            AND created_at >= campaign.started_at
         ORDER BY visit DESC LIMIT 1
     ) AS message ON true
     LEFT JOIN dripiq_app.campaign_transitions AS last_move
         ON last_move.tenant_id = :tenant_id AND last_move.contact_campaign_id = campaign.id AND last_move.seq = campaign.seq
     """
 )
+
+"""The last message sent in this enrolment: one of an earlier enrolment belongs to the past."""
 
 READ_PLANS = text(
     """
@@ -90,7 +96,13 @@ def lock_campaigns(connection: Connection, tenant_id: str, campaign_ids: Iterabl
     for action in connection.execute(READ_OPEN_ACTIONS, {"tenant_id": tenant_id, "ids": ids}):
         actions.setdefault(action.contact_campaign_id, []).append(action)
     last = connection.execute(
-        READ_LAST_SENT, {"tenant_id": tenant_id, "ids": ids, "seqs": [r.transition_seq for r in rows]}
+        READ_LAST_SENT,
+        {
+            "tenant_id": tenant_id,
+            "ids": ids,
+            "seqs": [r.transition_seq for r in rows],
+            "started_ats": [r.started_at for r in rows],
+        },
     )
     sent = {row.id: row for row in last}
     return [_locked(row, actions.get(row.id, ()), sent[row.id]) for row in rows]

@@ -5,8 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from dripiq.channels.base import Outcome, Sender, Verdict
 from dripiq.domain.states import ActionStatus, ActionType, Channel
@@ -16,6 +19,12 @@ from dripiq.engine.dispatch.record import HandedOver, record
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.repositories.queue import Lease, PutBack, lock_leased, put_back
 from dripiq.repositories.sending_lock import lock_shared
+
+RECORD_PAUSES = (0.1, 0.5, 2.0, 5.0)
+"""Seconds between tries to record outcomes."""
+
+LOCK_PATIENCE = timedelta(seconds=5)
+"""How long the sends of a tenant are put off whose sending somebody's transaction holds up."""
 
 LANES = 2
 """Sub-batches under way at once, so that one is in the provider's hands while another is in the database's."""
@@ -48,9 +57,12 @@ async def dispatch(outbox: Outbox, lease: Lease) -> Tally:
     for channel, ready in prepared.items():
         sender = outbox.senders[channel]
         parts = _parts(ready, max(1, sender.capacity // LANES))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(LANES):
-                group.create_task(_lane(outbox, lease, sender, parts, tally))
+        lanes = [_lane(outbox, lease, sender, parts, tally) for _ in range(LANES)]
+        # A lane that fails does not cancel its neighbour, whose mail may be in the provider's hands.
+        ended = await asyncio.gather(*lanes, return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
     return tally
 
 
@@ -62,13 +74,29 @@ async def _lane(outbox: Outbox, lease: Lease, sender: Sender, parts: Iterator[Se
             continue
         if time.monotonic() + sender.timeout.total_seconds() < lease.expires:
             outcomes = {o.id: o for o in await sender.send([ready.message for ready, _ in committed])}
+            handed = [HandedOver(ready, attempts, _outcome_of(ready, outcomes)) for ready, attempts in committed]
+            tally.update(str(h.outcome.verdict) for h in handed if h.outcome is not None)
         else:  # the process was stopped since the commit; nothing was handed over, and that is known
-            outcomes = {
-                r.message.id: Outcome(r.message.id, Verdict.TEMPORARY, code="lease_too_short") for r, _ in committed
-            }
-        handed = [HandedOver(ready, attempts, outcomes[ready.message.id]) for ready, attempts in committed]
-        tally.update(str(h.outcome.verdict) for h in handed)
-        await asyncio.to_thread(_record, outbox, lease, handed)
+            handed = [HandedOver(ready, attempts, None) for ready, attempts in committed]
+            tally["lease_too_short"] += len(handed)
+        await _record_patiently(outbox, lease, handed)
+
+
+def _outcome_of(ready: Ready, outcomes: Mapping[str, Outcome]) -> Outcome:
+    """What the sender said of a message; of one that it forgot, nobody knows."""
+    return outcomes.get(ready.message.id) or Outcome(ready.message.id, Verdict.UNKNOWN, code="no_outcome")
+
+
+async def _record_patiently(outbox: Outbox, lease: Lease, handed: Sequence[HandedOver]) -> None:
+    """Record outcomes, again and again while the database fails: what is known of a hand-over should not become a doubt."""
+    for pause in RECORD_PAUSES:
+        try:
+            await asyncio.to_thread(_record, outbox, lease, handed)
+        except SQLAlchemyError:
+            await asyncio.sleep(pause)
+        else:
+            return
+    await asyncio.to_thread(_record, outbox, lease, handed)
 
 
 def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
@@ -79,6 +107,22 @@ def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
 
 
 def _commit(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:
+    """Commit a sub-batch to sending. While somebody's open transaction holds up this tenant's sending, it waits; others' does not."""
+    try:
+        return _commit_part(outbox, lease, sender, part)
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+    with outbox.database.begin() as connection:
+        now = outbox.clock.now(connection)
+        later = now + LOCK_PATIENCE
+        put_back(
+            connection, lease, [PutBack(r.action_id, ActionStatus.PENDING, "sending_held_up", later) for r in part], now
+        )
+    return []
+
+
+def _commit_part(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:
     """The point of no return for a sub-batch; what may not leave any more goes back to the gates, which say why."""
     with outbox.database.begin() as connection:
         lock_shared(connection, lease.tenant_id, sender.channel)

@@ -16,12 +16,12 @@ from dripiq.domain.addresses import domain_of
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.gates import Closed, Effect, SendFacts, first_closed
 from dripiq.domain.ids import send_key
-from dripiq.domain.moves import IN_DOUBT, Stop
+from dripiq.domain.moves import IN_DOUBT, PAUSED, Input, Stop
 from dripiq.domain.plan.model import Node
 from dripiq.domain.render import render, render_subject
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel, ValidationResult, ValidationStatus
 from dripiq.engine.plan_cache import plans_of
-from dripiq.engine.react import react
+from dripiq.engine.react import answer
 from dripiq.repositories.outbox import (
     Draft,
     insert_prepared,
@@ -32,6 +32,8 @@ from dripiq.repositories.outbox import (
     read_validated,
 )
 from dripiq.repositories.queue import ClaimedAction, Lease, PutBack, put_back
+from dripiq.repositories.sending_lock import lock_shared
+from dripiq.repositories.standing import lock_campaigns
 from dripiq.schema.ids import new_ids
 
 Unsubscribe = Callable[[str, str], str]
@@ -50,11 +52,22 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class _Batch:
+    """What holds for all sends of one lease over one channel."""
+
+    lease: Lease
+    channel: Channel
+    provider: str
+    now: datetime
+    unsubscribe: Unsubscribe | None
+    tenant: dict[str, Any]
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Facts:
     """What one batch knows beside its rows."""
 
-    tenant: dict[str, Any]
-    paused: bool
     senders: Mapping[str, Any]
     default_sender: Any
     suppressed: Mapping[tuple[str, str], str]
@@ -74,74 +87,92 @@ def prepare(
     Args:
         providers: the name of the provider that carries each channel; a send over another channel is held as `no_channel`.
     """
+    found = read_tenant(connection, lease.tenant_id)
+    if found is None:
+        return {}
+    tenant, paused = found
+    if paused:
+        # What is held for the kill switch is released with it: read it again where it cannot turn before this commits.
+        for channel in sorted(providers):
+            lock_shared(connection, lease.tenant_id, channel)
+        _, paused = read_tenant(connection, lease.tenant_id) or found
     rows = read_sends(connection, lease.tenant_id, lease.token, [action.id for action in actions])
     unserved = [PutBack(row.action_id, ActionStatus.HELD, "no_channel") for row in rows if row.channel not in providers]
     put_back(connection, lease, unserved, now)
     ready = {}
     for channel, provider in providers.items():
         if ours := [row for row in rows if row.channel == channel]:
-            ready[channel] = _prepare_channel(connection, lease, ours, channel, provider, now, unsubscribe)
+            batch = _Batch(lease, channel, provider, now, unsubscribe, tenant, paused)
+            ready[channel] = _prepare_channel(connection, batch, ours)
     return ready
 
 
-def _prepare_channel(
-    connection: Connection,
-    lease: Lease,
-    rows: Sequence[Any],
-    channel: Channel,
-    provider: str,
-    now: datetime,
-    unsubscribe: Unsubscribe | None,
-) -> list[Ready]:
-    plans = plans_of(connection, lease.tenant_id, ((row.campaign_id, row.plan_hash) for row in rows))
+def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> list[Ready]:
+    tenant_id = batch.lease.tenant_id
+    plans = plans_of(connection, tenant_id, ((row.campaign_id, row.plan_hash) for row in rows))
+    rows = [row for row in rows if row.plan_hash in plans]  # the others' campaigns were deleted since
     nodes = [plans[row.plan_hash].nodes.get(row.node_id) for row in rows]
-    facts = _read_facts(connection, lease.tenant_id, channel, rows, nodes, now)
-    stops: dict[str, list[Stop]] = {}
+    facts = _read_facts(connection, batch, rows, nodes)
+    stops: dict[str, list[Input]] = {}
     back: list[PutBack] = []
+    paused: list[Any] = []
     drafts: list[tuple[Any, Draft, OutgoingMessage]] = []
     for row, node, message_id in zip(rows, nodes, new_ids(len(rows)), strict=True):
         sender = _sender_of(row, node, facts)
-        closed = first_closed(_send_facts(row, node, sender, facts), plans[row.plan_hash], now)
+        closed = first_closed(_send_facts(row, node, sender, facts, batch), plans[row.plan_hash], batch.now)
         if closed is None and node is not None:
             try:
-                drafts.append((row, *_draft(lease.tenant_id, row, node, sender, facts, message_id, unsubscribe)))
+                drafts.append((row, *_draft(batch, row, node, sender, message_id)))
             except DripiqError as error:
                 back.append(PutBack(row.action_id, ActionStatus.HELD, error.error_code, last_error=error.message))
         elif closed is not None and closed.effect is Effect.STOP:
-            stops[row.campaign_id] = [Stop(now, closed.code)]
+            stops[row.campaign_id] = [Stop(batch.now, closed.code)]
+        elif closed is not None and closed.code == PAUSED:
+            paused.append(row)
         elif closed is not None:
             back.append(_put_back(row.action_id, closed))
-    if stops:
-        react(connection, lease.tenant_id, stops, now)
-    stored = insert_prepared(connection, lease.tenant_id, channel, provider, [draft for _, draft, _ in drafts], now)
-    back += [
-        PutBack(r.action_id, ActionStatus.HELD, IN_DOUBT) for r, draft, _ in drafts if draft.dedupe_key not in stored
-    ]
-    put_back(connection, lease, back, now)
+    back += _settle_with_campaigns(connection, tenant_id, stops, paused, batch.now)
+    # Campaigns, then actions, then messages: only what turns out to be in doubt goes back after its message was looked at.
+    put_back(connection, batch.lease, back, batch.now)
+    stored = insert_prepared(
+        connection, tenant_id, batch.channel, batch.provider, [draft for _, draft, _ in drafts], batch.now
+    )
+    doubted = [(row, draft) for row, draft, _ in drafts if draft.dedupe_key not in stored]
+    put_back(
+        connection, batch.lease, [PutBack(r.action_id, ActionStatus.HELD, IN_DOUBT) for r, _ in doubted], batch.now
+    )
     return [
         _ready(row, message, stored[draft.dedupe_key]) for row, draft, message in drafts if draft.dedupe_key in stored
     ]
 
 
-def _read_facts(
-    connection: Connection,
-    tenant_id: str,
-    channel: Channel,
-    rows: Sequence[Any],
-    nodes: Sequence[Node | None],
-    now: datetime,
-) -> _Facts:
-    tenant, paused = read_tenant(connection, tenant_id)
+def _settle_with_campaigns(
+    connection: Connection, tenant_id: str, stops: dict[str, list[Input]], paused: Sequence[Any], now: datetime
+) -> list[PutBack]:
+    """Stop the campaigns that must stop, and hold the sends of those that are paused, seen under their lock: a resume meanwhile releases nothing yet."""
+    if not stops and not paused:
+        return []
+    locked = lock_campaigns(connection, tenant_id, {*stops, *(row.campaign_id for row in paused)})
+    answer(connection, tenant_id, [campaign for campaign in locked if campaign.id in stops], stops, now)
+    still_paused = {campaign.id for campaign in locked if campaign.state.status is CampaignStatus.PAUSED}
+    return [
+        PutBack(row.action_id, ActionStatus.HELD, PAUSED)
+        if row.campaign_id in still_paused
+        else PutBack(row.action_id, ActionStatus.PENDING, "resumed_meanwhile")
+        for row in paused
+    ]
+
+
+def _read_facts(connection: Connection, batch: _Batch, rows: Sequence[Any], nodes: Sequence[Node | None]) -> _Facts:
+    tenant_id, channel = batch.lease.tenant_id, batch.channel
     addresses = sorted({row.address for row in rows if row.address})
     named = {row.sender_identity_id for row in rows} | {node.sender_identity_id for node in nodes if node is not None}
     senders = {row.id: row for row in read_senders(connection, tenant_id, [name for name in named if name is not None])}
     return _Facts(
-        tenant=tenant,
-        paused=paused,
         senders=senders,
         default_sender=next((sender for sender in senders.values() if sender.is_default), None),
         suppressed=read_suppressed(
-            connection, tenant_id, channel, [*addresses, *{domain_of(a) for a in addresses}], now
+            connection, tenant_id, channel, [*addresses, *{domain_of(a) for a in addresses}], batch.now
         ),
         validated=read_validated(connection, tenant_id, addresses) if channel is Channel.EMAIL else {},
     )
@@ -153,10 +184,10 @@ def _sender_of(row: Any, node: Node | None, facts: _Facts) -> Any:
     return facts.senders.get(name) if name is not None else facts.default_sender
 
 
-def _send_facts(row: Any, node: Node | None, sender: Any, facts: _Facts) -> SendFacts:
+def _send_facts(row: Any, node: Node | None, sender: Any, facts: _Facts, batch: _Batch) -> SendFacts:
     validation = facts.validated.get(row.address)
     return SendFacts(
-        tenant_paused=facts.paused,
+        tenant_paused=batch.paused,
         status=CampaignStatus(row.status),
         is_current=bool(row.is_current) and node is not None,
         address=row.address,
@@ -167,15 +198,14 @@ def _send_facts(row: Any, node: Node | None, sender: Any, facts: _Facts) -> Send
     )
 
 
-def _draft(
-    tenant_id: str, row: Any, node: Node, sender: Any, facts: _Facts, message_id: str, unsubscribe: Unsubscribe | None
-) -> tuple[Draft, OutgoingMessage]:
+def _draft(batch: _Batch, row: Any, node: Node, sender: Any, message_id: str) -> tuple[Draft, OutgoingMessage]:
     """Render one message. Raises DripiqError where a value is missing or the template cannot be rendered."""
-    link = unsubscribe(tenant_id, row.address) if unsubscribe is not None else None
+    tenant_id = batch.lease.tenant_id
+    link = batch.unsubscribe(tenant_id, row.address) if batch.unsubscribe is not None else None
     context = {
         "contact": row.contact,
         "lead": row.lead,
-        "tenant": facts.tenant,
+        "tenant": batch.tenant,
         "sender": {"email": sender.from_email, "name": sender.from_name},
         "unsubscribe_url": link,
     }

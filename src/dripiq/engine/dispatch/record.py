@@ -1,7 +1,8 @@
 """What came of the hand-overs, and what follows?
 
 One transaction for a sub-batch: campaigns are locked first, then messages get their outcome (fenced by the attempt), campaigns answer, and actions go back
-where the lease still holds them. Accepted is a fact whoever holds the lease; everything else is only said by its holder.
+where the lease still holds them. What is known of a hand-over is written whoever holds the lease by now: the attempt's number is the fence, and a doubt
+ends with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,67 +24,71 @@ from dripiq.repositories.standing import LockedCampaign, lock_campaigns
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
-    """One hand-over: what was sent, as which attempt, and what the provider said."""
+    """One message that was committed to sending: as which attempt, and what the provider said; None where it was not handed over at all."""
 
     ready: Ready
     attempts: int
-    outcome: Outcome
+    outcome: Outcome | None
 
 
 def record(connection: Connection, lease: Lease, handed: Sequence[HandedOver], now: datetime) -> None:
     """Write the outcomes of a sub-batch and let the campaigns answer them."""
     campaigns = lock_campaigns(connection, lease.tenant_id, [h.ready.campaign_id for h in handed])
     by_id = {campaign.id: campaign for campaign in campaigns}
+    judged = [(h, _status_after(h, by_id)) for h in handed]
+    accepted = [_attempt(h, status) for h, status in judged if status is MessageStatus.SENT]
+    refused = [_attempt(h, status) for h, status in judged if status is not MessageStatus.SENT]
+    news = record_accepted(connection, lease.tenant_id, accepted, now) if accepted else set()
+    news |= record_refused(connection, lease.tenant_id, refused, now) if refused else set()
     inputs: dict[str, list[Input]] = {}
-    accepted = [h for h in handed if h.outcome.verdict is Verdict.ACCEPTED]
-    if accepted:
-        known = record_accepted(connection, lease.tenant_id, [_attempt(h, MessageStatus.SENT) for h in accepted], now)
-        for h in accepted:
-            if h.ready.message.id in known:
+    back: list[PutBack] = []
+    for h, status in judged:
+        if h.ready.message.id not in news:
+            continue
+        match status:
+            case MessageStatus.SENT:
                 arrived = Accepted(now, h.ready.message.id, h.ready.node_id, h.ready.visit)
                 inputs.setdefault(h.ready.campaign_id, []).append(arrived)
-    back: list[PutBack] = []
-    others = [(h, _status_after(h, by_id)) for h in handed if h.outcome.verdict is not Verdict.ACCEPTED]
-    if others:
-        ours = record_refused(connection, lease.tenant_id, [_attempt(h, status) for h, status in others], now)
-        for h, status in others:
-            if h.ready.message.id not in ours:
-                continue
-            if status is MessageStatus.FAILED:
-                refused = Refused(now, h.ready.node_id, h.ready.visit, h.outcome.code or "refused")
-                inputs.setdefault(h.ready.campaign_id, []).append(refused)
-            elif status is not MessageStatus.SKIPPED:
+            case MessageStatus.FAILED:
+                code = (h.outcome.code if h.outcome is not None else None) or "refused"
+                inputs.setdefault(h.ready.campaign_id, []).append(Refused(now, h.ready.node_id, h.ready.visit, code))
+            case MessageStatus.IN_DOUBT | MessageStatus.QUEUED:
                 back.append(_put_back(h, status, now))
     answer(connection, lease.tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
-    put_back(connection, lease, back, now)
+    put_back(connection, lease, back, now, settles_doubt=True)
 
 
 def _status_after(handed: HandedOver, campaigns: Mapping[str, LockedCampaign]) -> MessageStatus:
-    """The message's status after an outcome that is not acceptance."""
-    match handed.outcome.verdict:
+    """The message's status after its outcome."""
+    match handed.outcome.verdict if handed.outcome is not None else None:
+        case Verdict.ACCEPTED:
+            return MessageStatus.SENT
         case Verdict.UNKNOWN:
             return MessageStatus.IN_DOUBT
-        case Verdict.TEMPORARY if handed.attempts < MAX_ATTEMPTS:
+        case Verdict.TEMPORARY if handed.attempts >= MAX_ATTEMPTS:
+            return MessageStatus.FAILED
+        case Verdict.TEMPORARY | None:
             ref = ActionRef(handed.ready.node_id, handed.ready.visit, SEND)
             campaign = campaigns.get(handed.ready.campaign_id)
             wanted = campaign is not None and ref in campaign.action_ids
             return MessageStatus.QUEUED if wanted else MessageStatus.SKIPPED
-        case _:
+        case Verdict.PERMANENT:
             return MessageStatus.FAILED
 
 
 def _attempt(handed: HandedOver, status: MessageStatus) -> Attempt:
-    outcome = handed.outcome
-    return Attempt(outcome.id, handed.attempts, status, outcome.provider_message_id, outcome.code, outcome.detail)
+    outcome, message_id = handed.outcome, handed.ready.message.id
+    if outcome is None:
+        return Attempt(message_id, handed.attempts, status, used=False)
+    return Attempt(message_id, handed.attempts, status, outcome.provider_message_id, outcome.code, outcome.detail)
 
 
 def _put_back(handed: HandedOver, status: MessageStatus, now: datetime) -> PutBack:
+    detail = handed.outcome.detail if handed.outcome is not None else None
     if status is MessageStatus.IN_DOUBT:
-        return PutBack(handed.ready.action_id, ActionStatus.HELD, IN_DOUBT, last_error=handed.outcome.detail)
+        return PutBack(handed.ready.action_id, ActionStatus.HELD, IN_DOUBT, last_error=detail)
+    if handed.outcome is None:
+        return PutBack(handed.ready.action_id, ActionStatus.PENDING, "lease_too_short")
     return PutBack(
-        handed.ready.action_id,
-        ActionStatus.PENDING,
-        "refused_for_now",
-        retry_at(now, handed.attempts),
-        handed.outcome.detail,
+        handed.ready.action_id, ActionStatus.PENDING, "refused_for_now", retry_at(now, handed.attempts), detail
     )
