@@ -296,7 +296,7 @@ def test_a_timestamp_may_be_written_in_any_of_the_usual_ways(timestamp: object) 
 
 @pytest.mark.parametrize(
     "timestamp",
-    [None, "", "now", True, -1, 0, 1777636800000, 10**400, 1e300, float("nan"), "NaN", "1_777_636_800", [], {}],
+    [None, "", "now", True, -1, 1777636800000, 10**400, 1e300, float("nan"), "NaN", "1_777_636_800", [], {}],
 )
 def test_an_event_without_a_believable_time_is_a_fault(timestamp: object) -> None:
     result = translate(event(timestamp=timestamp), 7)

@@ -76,8 +76,8 @@ _OWN_FIELDS = frozenset(
 """What a `ProviderEvent` holds in a field of its own; the rest is its payload."""
 
 _SECONDS = re.compile(r"\d{1,10}(\.\d{1,9})?")
-_EARLIEST = datetime(2009, 1, 1, tzinfo=UTC).timestamp()
-_LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+_TOO_LATE = 10_000_000_000
+"""In 2286. An event of a strange year (1970, 2100) is still an event, of an unsubscribing perhaps; but this large it would be milliseconds."""
 
 _ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
 _NOT_THE_ADDRESS = ("content", "reputation", "frequency", "technical")
@@ -139,7 +139,7 @@ def translate(event: object, index: int) -> ProviderEvent | EventFault:
         )
     event_at = _instant(event.get("timestamp"))
     if event_at is None:
-        return EventFault(index, "bad_timestamp", "`timestamp` must be seconds since 1970, between 2009 and 2100.")
+        return EventFault(index, "bad_timestamp", "`timestamp` must be seconds since 1970, of ten digits at most.")
     sendgrid_id, smtp_id, recipient = _text(event, "sg_message_id"), _text(event, "smtp-id"), _text(event, "email")
     message_id, url, ip = _argument(event, "dripiq_message"), _text(event, "url"), _address(_text(event, "ip") or "")
     return ProviderEvent(
@@ -208,7 +208,7 @@ def _identity(event: Mapping[str, object], event_at: datetime) -> str:
 def _instant(value: object) -> datetime | None:
     if isinstance(value, str) and _SECONDS.fullmatch(value):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _EARLIEST <= value < _LATEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _TOO_LATE:
         return None
     return datetime.fromtimestamp(value, UTC)
 
