@@ -21,7 +21,7 @@ READ_BIGGEST_TENANT = text(
 READ_CAMPAIGNS = text(
     """
     SELECT campaign.id, campaign.contact_id, campaign.lead_id, campaign.sender_identity_id, campaign.plan_hash, campaign.plan_json::text AS plan,
-        campaign.transition_seq, lower(contact.email) AS address
+        campaign.transition_seq, campaign.started_at, lower(contact.email) AS address
     FROM dripiq_app.contact_campaigns AS campaign
     JOIN dripiq_app.lead_point_of_contacts AS contact ON contact.id = campaign.contact_id
     WHERE campaign.tenant_id = :tenant_id AND campaign.status = 'active'

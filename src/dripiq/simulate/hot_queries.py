@@ -140,6 +140,7 @@ def _claiming() -> list[HotQuery]:
             lambda s: of_tenant(
                 s,
                 token=s.leased[0].job_id,
+                settles_doubt=False,
                 ids=column(s.leased, "id"),
                 statuses=["pending"] * len(s.leased),
                 run_ats=[s.now] * len(s.leased),
@@ -239,6 +240,7 @@ def _sending() -> list[HotQuery]:
                 statuses=["failed"] * len(sending),
                 codes=["550"] * len(sending),
                 details=["no such user"] * len(sending),
+                used=[True] * len(sending),
             ),
             ("pk_outbound_messages|ix_outbound_messages_status_updated_at",),
             50,
@@ -272,7 +274,7 @@ def _ingesting() -> list[HotQuery]:
         HotQuery(
             "intake.READ_RECEIVED",
             intake.READ_RECEIVED,
-            lambda s: of_tenant(s, limit=50),
+            lambda s: of_tenant(s, limit=50, bytes=2_000_000),
             ("ix_webhook_deliveries_tenant_id_received_at|ix_webhook_deliveries_received_at",),
             8,
         ),
@@ -337,7 +339,12 @@ def _reacting() -> list[HotQuery]:
         HotQuery(
             "standing.READ_LAST_SENT",
             standing.READ_LAST_SENT,
-            lambda s: of_tenant(s, ids=campaign_ids(s), seqs=column(s.campaigns, "transition_seq")),
+            lambda s: of_tenant(
+                s,
+                ids=campaign_ids(s),
+                seqs=column(s.campaigns, "transition_seq"),
+                started_ats=column(s.campaigns, "started_at"),
+            ),
             (
                 "ix_outbound_messages_tenant_id_contact_campaign_id",
                 "uq_campaign_transitions_tenant_id_contact_campaign_id_seq|ix_campaign_transitions_tenant_id_contact_campaign_id_at",
