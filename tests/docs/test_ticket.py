@@ -4,6 +4,7 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,14 @@ def defined_in(path: str) -> set[str]:
     return {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
+def command_of(line: str) -> tuple[Any, int]:
+    """The command that a line calls, and how many arguments it hands to it."""
+    words = [word for word in line.split() if not word.startswith("-")]
+    length = max(n for n in range(len(words) + 1) if n == 0 or " ".join(words[:n]) in COMMANDS)
+    assert length, f"{line} is no command"
+    return COMMANDS[" ".join(words[:length])], len(words) - length
+
+
 def test_no_line_of_the_ticket_is_left_out() -> None:
     counts = dict.fromkeys(LINES_OF_THE_TICKET, 0)
     for heading, *_ in rows():
@@ -75,10 +84,10 @@ def test_each_line_is_answered_by_files_and_commands_that_there_are(said: str, a
         if name.startswith("make "):
             assert name.split()[1] in make_targets(), name
         elif name.startswith("dripiq "):
-            words = [word for word in name.split() if not word.startswith("-")]
-            assert " ".join(words) in COMMANDS, name
-            options = {option for parameter in COMMANDS[" ".join(words)].params for option in parameter.opts}
+            command, takes = command_of(name)
+            options = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in name.split() if word.startswith("-")} <= options, name
+            assert takes <= sum(parameter.param_type_name == "argument" for parameter in command.params), name
         elif FILE.fullmatch(name):
             assert (ROOT / name).is_file(), name
         else:
