@@ -10,7 +10,7 @@ from dripiq.cli.output import JsonOption, note, say, show_json
 from dripiq.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from dripiq.db.migrate import MigrationStatus
+    from dripiq.wiring import Database
 
 app = typer.Typer(help="The database: migrate it, look where it stands, fill it with samples.", no_args_is_help=True)
 app.add_typer(partitions.app, name="partitions")
@@ -26,7 +26,7 @@ def upgrade(
 
     with open_database(check=False) as (_, database):
         migrate.upgrade(database.direct_url, revision)
-        _show(migrate.status(database.direct_url), as_json)
+        _show(database, as_json)
 
 
 @app.command()
@@ -57,16 +57,15 @@ def downgrade(
             note(f"Archived: {_counted(moved) or 'empty tables'}")
         else:
             migrate.downgrade(database.direct_url, revision, discard=discard)
-        _show(migrate.status(database.direct_url), as_json)
+        _show(database, as_json)
 
 
 @app.command()
 def status(as_json: JsonOption = False) -> None:
     """Show where the database stands; nothing is changed."""
-    from dripiq.db import migrate
 
     with open_database(check=False) as (_, database):
-        _show(migrate.status(database.direct_url), as_json)
+        _show(database, as_json)
 
 
 @app.command()
@@ -125,7 +124,14 @@ def seed(as_json: JsonOption = False) -> None:
         say(f"Tenant {name}: `dripiq campaign list --tenant {name!r}`")
 
 
-def _show(found: "MigrationStatus", as_json: bool) -> None:
+def _show(database: "Database", as_json: bool) -> None:
+    from dripiq.db import migrate, security
+
+    found = migrate.status(database.direct_url)
+    protection = None
+    if found.is_current:
+        with database.engine.connect() as connection:
+            protection = security.status(connection)
     if as_json:
         show_json(
             {
@@ -137,6 +143,9 @@ def _show(found: "MigrationStatus", as_json: bool) -> None:
                 "server_version": found.server_version,
                 "tables": list(found.tables),
                 "archived": {"revision": found.archived.revision, "orphans": found.archived.orphans},
+                "protection": {"gaps": list(protection.gaps), "statements": list(protection.statements)}
+                if protection
+                else None,
             }
         )
         return
@@ -155,6 +164,12 @@ def _show(found: "MigrationStatus", as_json: bool) -> None:
         say(f"Archive: the tables of revision {found.archived.revision}; `dripiq db upgrade` brings them back")
     if found.archived.orphans:
         say(f"Archive: rows whose lead, contact, user or tenant is gone: {_counted(found.archived.orphans)}")
+    if protection is not None and not protection.gaps:
+        say("Tenants: kept apart by keys and by row-level security")
+    for gap in protection.gaps if protection is not None else ():
+        say(f"Tenants: {gap}")
+    for statement in protection.statements if protection is not None else ():
+        say(f"    {statement.rstrip(';')};")
 
 
 def _counted(rows: dict[str, int]) -> str:
