@@ -52,7 +52,7 @@ def interrupt_build(engine: Engine, statement: str) -> None:
         builder.start()
         deadline = time.monotonic() + 30
         while not (found := watch.execute(waits, {"query": statement}).scalars().all()) and time.monotonic() < deadline:
-            pass
+            builder.join(timeout=0.02)
         watch.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": found[0]})
         builder.join(timeout=30)
     assert len(failures) == 1
@@ -84,7 +84,7 @@ def test_an_index_is_built_while_others_hold_locks_on_rows(database: str, engine
         deadline = time.monotonic() + 30
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watch:
             while not watch.exec_driver_sql(waits).scalar_one() and time.monotonic() < deadline:
-                pass
+                upgrading.join(timeout=0.02)
         # It waits for this transaction, and holds up neither it nor another one.
         with engine.begin() as another:
             another.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
