@@ -6,14 +6,16 @@ What an application calls, inside its own transaction::
         ...                                             # the application's own statements
         dripiq.enroll(session, tenant_id, plan, [contact_id])
 
-Every function takes the caller's SQLAlchemy `Connection` or `Session` and commits nothing; in async code, `await session.run_sync(...)`. Names are loaded
-when they are first used, so importing `dripiq` costs nothing.
+Every function takes the caller's SQLAlchemy `Connection` or `Session` and commits nothing; in async code, `await session.run_sync(...)`. `as_tenant` runs
+a part of the caller's transaction under the tenant's own role, which sees nobody else's rows. Names are loaded when they are first used, so importing
+`dripiq` costs nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dripiq.db.session import as_tenant
     from dripiq.domain.errors import DripiqError
     from dripiq.domain.plan.verify import check_plan
     from dripiq.engine.enroll import Enrolment, enroll
@@ -25,6 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "DripiqError": "dripiq.domain.errors",
     "Enrolment": "dripiq.engine.enroll",
+    "as_tenant": "dripiq.db.session",
     "check_plan": "dripiq.domain.plan.verify",
     "enroll": "dripiq.engine.enroll",
     "pause": "dripiq.engine.steer",
@@ -38,6 +41,7 @@ _HOMES = {
 __all__ = [
     "DripiqError",
     "Enrolment",
+    "as_tenant",
     "check_plan",
     "enroll",
     "pause",

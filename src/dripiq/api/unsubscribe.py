@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse
 from dripiq.api.body import read_body
 from dripiq.api.problems import ClosedError, as_dripiq_error, retry_headers
 from dripiq.config import Settings
-from dripiq.db.session import connect
+from dripiq.db.session import as_tenant, connect
 from dripiq.domain.errors import DripiqError, InputError, SignatureError
 from dripiq.domain.states import SuppressionSource, SuppressionType
 from dripiq.domain.unsubscribe import Subscription, read
@@ -95,7 +95,7 @@ def _suppress(database: Database, subscription: Subscription) -> None:
         with connect(database.engine) as connection:
             now: datetime = DatabaseClock().now(connection)
             connection.rollback()  # the lock that `suppress` takes must come first in its transaction
-            with connection.begin():
+            with connection.begin(), as_tenant(connection, subscription.tenant_id):
                 suppress(
                     connection,
                     subscription.tenant_id,

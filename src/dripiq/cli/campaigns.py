@@ -46,13 +46,15 @@ def start(
     nothing starts.
     """
     from dripiq.cli.starting import start_campaigns
+    from dripiq.db.session import as_tenant
     from dripiq.engine.register import find_tenant
 
     document = _plan(plan, quiet=as_json)
     emails = None if contacts == "all" else _emails(contacts, quiet=as_json)
     with open_transaction() as (connection, now):
         owner = find_tenant(connection, tenant)
-        started = start_campaigns(connection, owner.id, document, emails, sender, now, quiet=as_json)
+        with as_tenant(connection, owner.id):
+            started = start_campaigns(connection, owner.id, document, emails, sender, now, quiet=as_json)
     if as_json:
         show_json({"tenant": {"id": owner.id, "name": owner.name}, **started})
     else:
@@ -93,13 +95,17 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a campaign: where it stands, what is due, what was sent, what came back, and its path."""
+    from dripiq.db.session import as_tenant
     from dripiq.engine.register import find_tenant
     from dripiq.repositories.campaign_reading import find_campaigns, read_campaign
 
     with open_transaction() as (connection, _):
         owner = find_tenant(connection, tenant).id if tenant is not None else None
         tenant_id = next(iter(find_campaigns(connection, [id], owner)), None)
-        campaign = read_campaign(connection, tenant_id, id) if tenant_id is not None else None
+        campaign = None
+        if tenant_id is not None:
+            with as_tenant(connection, tenant_id):
+                campaign = read_campaign(connection, tenant_id, id)
     if campaign is None:
         raise NotFoundError(
             f"There is no campaign {id!r}: `dripiq campaign list` shows a tenant's.",
@@ -138,6 +144,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List a tenant's campaigns, in the order of their ids."""
+    from dripiq.db.session import as_tenant
     from dripiq.domain.states import CampaignStatus
     from dripiq.engine.register import find_tenant
     from dripiq.repositories.campaign_reading import list_campaigns
@@ -146,7 +153,8 @@ def list_(
         raise typer.BadParameter(f"{status!r} is none of {', '.join(CampaignStatus)}.", param_hint="--status")
     with open_transaction() as (connection, _):
         owner = find_tenant(connection, tenant)
-        found = list_campaigns(connection, owner.id, status=status, after=after, limit=limit + 1)
+        with as_tenant(connection, owner.id):
+            found = list_campaigns(connection, owner.id, status=status, after=after, limit=limit + 1)
     page, onward = found[:limit], found[limit - 1]["id"] if len(found) > limit else None
     if as_json:
         show_json({"campaigns": page, "next": onward})

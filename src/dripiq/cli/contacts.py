@@ -53,6 +53,7 @@ def import_(
 
     Comma, semicolon, tab or bar; usual header names are recognised. Who is there already is passed over and reported.
     """
+    from dripiq.db.session import as_tenant
     from dripiq.domain.contact_file import read_contact_file
     from dripiq.engine.import_contacts import import_contacts
 
@@ -61,7 +62,8 @@ def import_(
         refuse_bad_rows(contents, "imported: mend them, or import the others with --skip-bad", quiet=as_json)
     with open_transaction() as (connection, now), progress("Importing", len(contents.rows), quiet=as_json) as advance:
         owner, made = _tenant(connection, tenant, create=create_tenant)
-        done = import_contacts(connection, owner.id, contents.rows, now=now, advance=advance)
+        with as_tenant(connection, owner.id):
+            done = import_contacts(connection, owner.id, contents.rows, now=now, advance=advance)
     _show(file, contents, done, owner, made, as_json)
 
 

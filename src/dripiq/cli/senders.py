@@ -59,11 +59,14 @@ def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """List a tenant's senders."""
     from sqlalchemy.orm import Session
 
+    from dripiq.db.session import as_tenant
     from dripiq.engine.register import find_tenant
     from dripiq.repositories import EmailSenderIdentityRepository
 
-    with open_transaction() as (connection, _), Session(connection) as session:
-        found = EmailSenderIdentityRepository(session, find_tenant(connection, tenant).id).list(limit=1000)
+    with open_transaction() as (connection, _):
+        owner = find_tenant(connection, tenant)
+        with as_tenant(connection, owner.id), Session(connection) as session:
+            found = EmailSenderIdentityRepository(session, owner.id).list(limit=1000)
         senders = sorted((_sender(sender) for sender in found.items), key=lambda sender: str(sender["email"]))
     if as_json:
         show_json({"senders": senders})

@@ -102,15 +102,16 @@ def _all_of(engine: "Engine", verb: Verb, tenant: str, as_json: bool) -> Work:
 
 
 def _apply(connection: "Connection", verb: Verb, tenant_id: str, ids: Sequence[str]) -> Iterator[tuple[bool, str]]:
-    from dripiq import pause, resume, stop
+    from dripiq import as_tenant, pause, resume, stop
 
     who = _operator()
-    if verb is Verb.PAUSE:
-        decisions = pause(connection, tenant_id, ids, actor=who)
-    elif verb is Verb.RESUME:
-        decisions = resume(connection, tenant_id, ids, actor=who)
-    else:
-        decisions = stop(connection, tenant_id, ids, actor=who)
+    with as_tenant(connection, tenant_id):
+        if verb is Verb.PAUSE:
+            decisions = pause(connection, tenant_id, ids, actor=who)
+        elif verb is Verb.RESUME:
+            decisions = resume(connection, tenant_id, ids, actor=who)
+        else:
+            decisions = stop(connection, tenant_id, ids, actor=who)
     return ((decision.changed, str(decision.verdicts[-1])) for decision in decisions.values())
 
 
