@@ -34,7 +34,9 @@ def autocommit(engine: Engine) -> Iterator[Connection]:
 
 def interrupt_build(engine: Engine, statement: str) -> None:
     """Begin a concurrent build that a transaction holds up, and end its connection: it stays behind, INVALID."""
-    waits = text("SELECT pid FROM pg_stat_activity WHERE query = :query AND wait_event = 'virtualxid'")
+    waits = text(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query = :query AND wait_event = 'virtualxid'"
+    )
     failures: list[Exception] = []
 
     def run() -> None:
@@ -78,9 +80,7 @@ def test_an_index_is_built_while_others_hold_locks_on_rows(database: str, engine
     with engine.begin() as application:
         application.exec_driver_sql("UPDATE dripiq_app.outbound_messages SET attempts = 0")
         upgrading.start()
-        waits = (
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%%' AND wait_event_type = 'Lock'"
-        )
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONC%%' AND wait_event_type = 'Lock'"
         deadline = time.monotonic() + 30
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watch:
             while not watch.exec_driver_sql(waits).scalar_one() and time.monotonic() < deadline:
