@@ -53,6 +53,7 @@ def test_the_canonical_form_is_what_the_standard_library_writes_too(document: di
 def plans(draw: st.DrawFn) -> dict[str, Any]:
     """Plans without faults: chains of nodes that only lead onward."""
     count = draw(st.integers(1, 8))
+    channel = draw(st.sampled_from(["email", "sms"]))
     nodes: list[dict[str, Any]] = []
     for index in range(count):
         onward = [f"n{index + 1}" if index + 1 < count else "stop"]
@@ -64,7 +65,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
             ways.append({"on": event, "to": draw(later), "within": f"PT{draw(st.integers(0, hours))}H"})
         if draw(st.booleans()):
             ways.append({"on": "bounced", "to": "stop"})
-        node: dict[str, Any] = {"id": f"n{index}", "channel": draw(st.sampled_from(["email", "sms"]))}
+        node: dict[str, Any] = {"id": f"n{index}", "channel": channel}
         node |= {"action": draw(st.sampled_from(["send", "wait"])), "transitions": ways}
         if node["action"] == "send":
             node |= {"body": draw(st.sampled_from(["Hi", "Hi {{ contact.name }}", "Hi {contact.name}"]))}

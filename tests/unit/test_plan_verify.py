@@ -55,6 +55,7 @@ def found(plan: dict[str, Any]) -> list[tuple[str, str, str]]:
         (plan_of(send("a", way("no_open", "a"))), ("$.nodes[0]", "endless_loop", 'The loop a → a has no bound: break it, or set "maxVisits".')),
         (plan_of(wait("a", way("clicked", "stop"), way("opened", "stop"))), ("$.nodes[0].transitions", "endless_wait", 'Nothing ends the wait "a": give it a timer, such as "no_click" with "after", or a "within".')),
         (plan_of(wait("a")), ("$.nodes[0].transitions", "endless_wait", 'Nothing ends the wait "a": give it a timer, such as "no_click" with "after", or a "within".')),
+        (plan_of(send("a", way("no_open", "b")), {"id": "b", "channel": "sms", "action": "send", "body": "Hi"}), ("$.nodes[1].channel", "mixed_channels", 'The node "b" is on sms, and "a" on email: write a plan for each channel.')),
         (plan_of(send("a"), timezone="UTC", quietHours={"start": "09:00", "end": "09:00"}), ("$.quietHours", "never_open", "Quiet hours that end when they start cover the whole day, so nothing is ever sent: make them differ, or remove them.")),
         (plan_of(send("a"), timezone="Europe/Berln"), ("$.timezone", "unknown_timezone", 'There is no time zone "Europe/Berln" (did you mean "Europe/Berlin"?): write an IANA name, such as "Europe/Berlin".')),
         (plan_of(send("a"), timezone="localtime"), ("$.timezone", "unknown_timezone", 'There is no time zone "localtime": write an IANA name, such as "Europe/Berlin".')),

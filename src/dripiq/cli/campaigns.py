@@ -45,11 +45,12 @@ def start(
     A contact whose campaign is not over is passed over. With faults in the plan, an address that is no contact's, or a sender that may not be used,
     nothing starts.
     """
-    from dripiq.cli.starting import start_campaigns
+    from dripiq.cli.starting import start_campaigns, warn_of_links
     from dripiq.db.session import as_tenant
     from dripiq.engine.register import find_tenant
 
     document = _plan(plan, quiet=as_json)
+    warn_of_links(document)
     emails = None if contacts == "all" else _emails(contacts, quiet=as_json)
     with open_transaction() as (connection, now):
         owner = find_tenant(connection, tenant)
@@ -108,7 +109,7 @@ def show(
                 campaign = read_campaign(connection, tenant_id, id)
     if campaign is None:
         raise NotFoundError(
-            f"There is no campaign {id!r}: `dripiq campaign list` shows a tenant's.",
+            f"There is no campaign {id!r}: `dripiq campaign list --tenant …` shows a tenant's.",
             code="unknown_campaign",
             facts={"ids": [id]},
         )
@@ -116,7 +117,7 @@ def show(
         show_json({"campaign": campaign})
         return
     parts = {
-        "actions": ("run_at", "action", "node", "visit", "status", "reason", "attempts"),
+        "actions": ("run_at", "action", "node", "visit", "status", "reason", "last_error"),
         "messages": ("id", "node", "to", "subject", "status", "sent_at", "error_code", "last_error"),
         "events": ("at", "event", "node", "confidence", "url"),
         "transitions": ("seq", "at", "trigger", "from_node", "to_node", "from_status", "to_status", "reason", "actor"),
@@ -159,7 +160,7 @@ def list_(
     if as_json:
         show_json({"campaigns": page, "next": onward})
         return
-    show_table(page, ("id", "status", "contact", "email", "node", "next", "next_at"), title="Campaigns")
+    show_table(page, ("id", "status", "contact", "email", "node", "next", "next_at", "held"), title="Campaigns")
     if onward is not None:
         note(f"More: --after {onward}")
 

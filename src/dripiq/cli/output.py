@@ -6,7 +6,7 @@ be read by a program. What comes from files and from the database is never taken
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -35,9 +35,10 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line that is no result, to stderr."""
-    sys.stderr.write(printable(text) + "\n")
-    sys.stderr.flush()
+    """Print a line that is no result, to stderr; where nobody reads it any more (a closed terminal), nothing happens."""
+    with suppress(OSError):
+        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.flush()
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str | None = None) -> None:

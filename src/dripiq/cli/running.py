@@ -148,8 +148,8 @@ def _ending(stop: Callable[[], None]) -> Iterator[asyncio.Event]:
             task.cancel()
             return
         told.set()
+        stop()  # before a word is said: who listened may be gone
         note("Ending: finishing what is in hand …")
-        stop()
 
     heard = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     for number in heard:

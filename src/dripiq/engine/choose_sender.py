@@ -33,7 +33,7 @@ def choose_sender(connection: Connection, tenant_id: str, plan: Plan, email: str
         default = next(iter(senders.list(is_default=True, limit=1).items), None)
         if default is None:
             raise InputError(
-                "The tenant has no default sender: name one with --sender, or make one with `dripiq senders add`.",
+                "The tenant has no default sender: name one with --sender, or make one with `dripiq senders add EMAIL --verified --tenant …`.",
                 code="no_sender",
             )
         return _usable(default, default.from_email)
@@ -42,14 +42,14 @@ def choose_sender(connection: Connection, tenant_id: str, plan: Plan, email: str
 def _usable(sender: EmailSenderIdentity | None, given: str) -> str:
     if sender is None:
         raise NotFoundError(
-            f"The tenant has no sender {given!r}: `dripiq senders list` shows those it has.",
+            f"The tenant has no sender {given!r}: `dripiq senders list --tenant …` shows those it has.",
             code="unknown_sender",
             facts={"sender": given},
         )
     if sender.validation_status is not ValidationStatus.VERIFIED:
         raise InputError(
             f"The sender {sender.from_email} is {sender.validation_status}, and nothing leaves from it: "
-            f"`dripiq senders add {sender.from_email} --verified` says that it may be used.",
+            f"`dripiq senders add {sender.from_email} --verified --tenant …` says that it may be used.",
             code="sender_unverified",
             facts={"sender": sender.from_email, "validation_status": str(sender.validation_status)},
         )

@@ -12,11 +12,9 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from dripiq.domain.errors import PlanError
 from dripiq.domain.moves import Start
-from dripiq.domain.plan.model import Plan
 from dripiq.domain.plan.verify import check_plan
-from dripiq.domain.states import Channel, PlanOrigin
+from dripiq.domain.states import PlanOrigin
 from dripiq.engine.caller import connection_of, time_of
 from dripiq.engine.react import react
 from dripiq.repositories.archive import notify_work
@@ -63,12 +61,12 @@ def enroll(
         created_by: the id of the user who does this.
 
     Raises:
-        PlanError: the plan has faults, or sends over more than one channel; nothing is written.
+        PlanError: the plan has faults; nothing is written.
     """
     checked = check_plan(plan)
     connection = connection_of(caller)
     now = time_of(connection, now)
-    channel = channel_of(checked)
+    channel = checked.nodes[checked.start_node_id].channel
     stored = (plan, checked.version, checked.plan_hash)
     wanted = list(dict.fromkeys(contact_ids))
     enrolled: dict[str, str] = {}
@@ -84,17 +82,3 @@ def enroll(
     others = [contact_id for contact_id in wanted if contact_id not in enrolled]
     known = read_enrollable(connection, tenant_id, others) if others else set()
     return Enrolment(enrolled, tuple(c for c in others if c in known), tuple(c for c in others if c not in known))
-
-
-def channel_of(plan: Plan) -> Channel:
-    """The one channel of a plan's nodes: a campaign is a contact's on one channel.
-
-    Raises:
-        PlanError: `mixed_channels`.
-    """
-    channels = {node.channel for node in plan.nodes.values()}
-    if len(channels) > 1:
-        raise PlanError(
-            "All nodes of a plan use one channel; split the plan in one per channel.", code="mixed_channels"
-        )
-    return channels.pop()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 LIST_CAMPAIGNS = text(
     """
     SELECT campaign.id, campaign.status, campaign.channel, contact.name AS contact, contact.email, campaign.current_node_id AS node,
-        next_action.run_at AS next_at, next_action.action_type AS next, campaign.started_at, campaign.completed_at
+        next_action.run_at AS next_at, next_action.action_type AS next, next_action.held, campaign.started_at, campaign.completed_at
     FROM (
         SELECT * FROM dripiq_app.contact_campaigns
         WHERE tenant_id = :tenant_id AND id > :after AND (CAST(:status AS text) IS NULL OR status = :status)
@@ -20,8 +20,8 @@ LIST_CAMPAIGNS = text(
         WHERE tenant_id = :tenant_id AND id = campaign.contact_id LIMIT 1
     ) AS contact ON true
     LEFT JOIN LATERAL (
-        SELECT run_at, action_type FROM dripiq_app.scheduled_actions
-        WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND status IN ('pending', 'queued')
+        SELECT run_at, action_type, CASE WHEN status = 'held' THEN reason END AS held FROM dripiq_app.scheduled_actions
+        WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND status IN ('pending', 'queued', 'held')
         ORDER BY run_at LIMIT 1
     ) AS next_action ON true
     ORDER BY campaign.id
@@ -80,7 +80,7 @@ READ_CAMPAIGN = text(
 
 READ_ACTIONS = text(
     """
-    SELECT node_id AS node, visit, coalesce(payload ->> 'timer', action_type) AS action, run_at, status, reason, attempts
+    SELECT node_id AS node, visit, coalesce(payload ->> 'timer', action_type) AS action, run_at, status, reason, last_error, attempts
     FROM dripiq_app.scheduled_actions
     WHERE tenant_id = :tenant_id AND contact_campaign_id = :id AND status IN ('pending', 'queued', 'held')
     ORDER BY run_at, id

@@ -72,6 +72,24 @@ READ_CONTACTS = text(
     """
 )
 
+READ_FIELDS = text(
+    """
+    SELECT 'contact' AS root, jsonb_object_keys(contact.record) AS field
+    FROM (SELECT record FROM dripiq_app.tenant_contacts WHERE tenant_id = :tenant_id LIMIT 1) AS contact
+    UNION ALL
+    SELECT 'lead', jsonb_object_keys(lead.record)
+    FROM (SELECT record FROM dripiq_app.tenant_leads WHERE tenant_id = :tenant_id LIMIT 1) AS lead
+    """
+)
+
+
+def read_fields(connection: Connection, tenant_id: str) -> dict[str, set[str]]:
+    """What a template can ask of the tenant's contacts and leads: their columns, by root; none where there are no rows."""
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(READ_FIELDS, {"tenant_id": tenant_id}):
+        found.setdefault(row.root, set()).add(row.field)
+    return found
+
 
 def insert_drafts(
     connection: Connection,

@@ -43,6 +43,7 @@ class FaultCode(StrEnum):
     DANGLING_TARGET = "dangling_target"
     UNREACHABLE_NODE = "unreachable_node"
     MISSING_CONTENT = "missing_content"
+    MIXED_CHANNELS = "mixed_channels"
     AMBIGUOUS_TRANSITION = "ambiguous_transition"
     WINDOW_OUTLIVES_TIMER = "window_outlives_timer"
     ENDLESS_LOOP = "endless_loop"

@@ -69,6 +69,7 @@ def verify(plan: Plan) -> list[Fault]:
             message = f'The loop {loops[node.id]} has no bound: break it, or set "maxVisits".'
             faults.append(Fault(path, FaultCode.ENDLESS_LOOP, message))
         faults.extend(_content(path, node))
+        faults.extend(_channel(path, node, plan))
         faults.extend(_transitions(path, node, plan))
     return faults
 
@@ -137,6 +138,14 @@ def _content(path: str, node: Node) -> Iterator[Fault]:
         else:
             for problem in check_template(template):
                 yield Fault(f"{path}.{key}", FaultCode(problem.code), problem.message)
+
+
+def _channel(path: str, node: Node, plan: Plan) -> Iterator[Fault]:
+    """A campaign is a contact's on one channel, so that it can be enrolled, paused and suppressed as one."""
+    first = next(iter(plan.nodes.values()))
+    if node.channel is not first.channel:
+        message = f"The node {quoted(node.id)} is on {node.channel}, and {quoted(first.id)} on {first.channel}: write a plan for each channel."
+        yield Fault(f"{path}.channel", FaultCode.MIXED_CHANNELS, message)
 
 
 def _transitions(path: str, node: Node, plan: Plan) -> Iterator[Fault]:
