@@ -112,3 +112,29 @@ def test_tenants_and_senders_are_made_once(dripiq: Dripiq) -> None:
     assert dripiq(*add).code == 5
     assert dripiq(*add, "--verified").json["sender"] == {**sender, "status": "verified"}
     assert "The Shop" in dripiq("senders", "list", "--tenant", "New Shop").out
+
+
+@pytest.mark.usefixtures("people")
+def test_a_field_that_no_contact_can_have_is_refused_before_anything_starts(
+    dripiq: Dripiq, plan: Path, engine: Engine
+) -> None:
+    plan.write_text(json.dumps({**PLAN, "nodes": [{**PLAN["nodes"][0], "body": "Hi {{ contact.nmae }}"}]}))  # type: ignore[dict-item]
+    refused = dripiq("campaign", "start", plan, "--tenant", "Acme")
+    assert refused.code == 2
+    assert (
+        refused.err
+        == "Error: The node 'hello' asks for contact.nmae, which no contact has: did you mean contact.name?\n"
+    )
+    assert count(engine, "contact_campaigns") == 0
+
+
+@pytest.mark.usefixtures("people")
+def test_what_is_held_says_why_in_the_list_and_in_full_when_shown(dripiq: Dripiq, plan: Path) -> None:
+    plan.write_text(json.dumps({**PLAN, "nodes": [{**PLAN["nodes"][0], "body": "Out: {{ unsubscribe_url }}"}]}))  # type: ignore[dict-item]
+    started = dripiq("campaign", "start", plan, "--tenant", "Acme")
+    assert "DRIPIQ_PUBLIC_URL" in started.err
+    assert dripiq("worker", "--until-idle").code == 0
+    listed = dripiq("campaign", "list", "--tenant", "Acme", "--json").json["campaigns"]
+    assert [(c["next"], c["held"]) for c in listed] == [("send", "template_missing")] * 3
+    (action,) = dripiq("campaign", "show", listed[0]["id"], "--json").json["campaign"]["actions"]
+    assert action["last_error"].startswith("The template needs unsubscribe_url")

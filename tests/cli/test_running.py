@@ -35,7 +35,10 @@ def start(settings: dict[str, str]) -> Iterator[Callable[..., Process]]:
     yield run
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait(SECONDS)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def first_document(process: Process) -> dict[str, Any]:
@@ -115,6 +118,15 @@ def test_serve_and_worker_end_when_they_are_told_to(
     assert first_document(worker)["done"]["accepted"] == 4
     assert (ended(api), ended(worker)) == (0, 0)
     assert count(engine, "scheduled_actions", "status = 'queued'") == 0
+
+
+def test_one_signal_is_enough_where_nobody_reads_its_words_any_more(start: Callable[..., Process]) -> None:
+    process = start("serve", "--json")
+    first_document(process)
+    assert process.stderr is not None
+    process.stderr.close()  # as when a terminal is closed, or the other end of a pipe
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == 0
 
 
 def test_a_second_signal_gives_up_what_is_in_hand(
