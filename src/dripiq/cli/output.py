@@ -4,9 +4,10 @@ Results go to stdout: one JSON document with `--json`, else text and tables for 
 be read by a program. What comes from files and from the database is never taken for markup or for a terminal's control characters.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -35,10 +36,13 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line that is no result, to stderr; where nobody reads it any more (a closed terminal), nothing happens."""
-    with suppress(OSError):
+    """Print a line that is no result, to stderr; where nobody reads it any more (a closed terminal), it and what follows is dropped."""
+    try:
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
+    except OSError:
+        # What is left in the buffer would make Python exit with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str | None = None) -> None:
