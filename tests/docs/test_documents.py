@@ -46,7 +46,10 @@ def make_targets() -> set[str]:
 def kept_texts() -> Iterator[tuple[Path, str]]:
     """Every file of ours that is text: what lies in the folders that are kept, and beside them."""
     folders = [path for folder in KEPT for path in (ROOT / folder).rglob("*")]
-    for path in sorted([*folders, *ROOT.glob("*"), ROOT / ".gitignore"]):
+    beside = [
+        path for path in ROOT.glob("*") if path.suffix in {".md", ".toml", ".txt", ""}
+    ]  # logs and CSVs are somebody's own
+    for path in sorted([*folders, *beside, ROOT / ".gitignore"]):
         if path.is_file() and "__pycache__" not in path.parts:
             try:
                 yield path, path.read_text()
