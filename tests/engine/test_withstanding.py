@@ -19,8 +19,9 @@ from dripiq.db.session import make_engine
 from dripiq.domain.states import Channel
 from dripiq.engine import plan_cache, steer
 from dripiq.engine.claim import Share, claim
-from dripiq.engine.dispatch import Outbox, dispatch
+from dripiq.engine.dispatch import Outbox, dispatch, hand_over
 from dripiq.engine.loop import Worker
+from dripiq.engine.normalise import normalise
 from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire, settle
 from dripiq.wiring import make_sender
@@ -401,3 +402,34 @@ def test_a_tenant_deleted_under_a_lease_is_passed_over(world: World) -> None:
     assert (
         asyncio.run(dispatch(Outbox(world.database, world.clock, {Channel.EMAIL: Interrupted()}), lease)).total() == 0
     )
+
+
+def test_an_event_of_a_message_that_is_tried_again_does_not_deadlock_with_its_commit(world: World) -> None:
+    world.enroll(ONE_MAIL)
+    asyncio.run(world.worker(Interrupted(Verdict.TEMPORARY)).drain())
+    world.clock.pass_(minutes=20)
+    sender = Interrupted()
+    outbox = Outbox(world.database, world.clock, {Channel.EMAIL: sender})
+    lease = claim(world.database, world.clock, world.tenant_id, Share())
+    ready = hand_over._prepare(outbox, lease)[Channel.EMAIL]
+    world.receive({"event": "delivered", "message": world.message()})
+    committed: list[Any] = []
+    meanwhile: list[threading.Thread] = []
+
+    def commit() -> None:
+        try:
+            committed.append(hand_over._commit_part(outbox, lease, sender, ready))
+        except Exception as error:
+            committed.append(error)
+
+    def interleave(_connection: Any, statement: str) -> None:
+        if "UPDATE dripiq_app.scheduled_actions" in statement and not meanwhile:
+            meanwhile.append(threading.Thread(target=commit))
+            meanwhile[0].start()
+            meanwhile[0].join(0.5)
+
+    with watched(world, interleave) as engine:
+        normalise(engine, world.clock, world.tenant_id)
+    meanwhile[0].join(10)
+    assert committed == [[]]
+    assert message_status(world) == "delivered"
