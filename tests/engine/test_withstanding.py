@@ -327,7 +327,7 @@ def test_a_plan_is_known_by_what_it_says_not_by_the_hash_in_somebodys_row(world:
     with world.database.connect() as connection:
         plan_cache.plans_of(connection, other, [(campaign, plan_hash)])
         plans = plan_cache.plans_of(connection, world.tenant_id, [(mine, plan_hash)])
-    assert plans[plan_hash].nodes["intro"].subject == "Hello {{ contact.name }}"
+    assert plans[plan_hash].nodes["intro"].contents[0].subject == "Hello {{ contact.name }}"
 
 
 RESEND = "INSERT INTO dripiq_app.tenant_settings (tenant_id, id, in_doubt_policy, in_doubt_after) VALUES (:tenant_id, 's', 'resend', '1 hour')"

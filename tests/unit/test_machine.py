@@ -34,7 +34,7 @@ from dripiq.domain.moves import (
     TimerDue,
     Verdict,
 )
-from dripiq.domain.plan.model import STOP, Node, NodeAction, Plan, QuietHours, Transition
+from dripiq.domain.plan.model import STOP, Content, Node, NodeAction, Plan, QuietHours, Transition
 from dripiq.domain.states import CampaignStatus, Channel, Confidence
 
 T = Trigger
@@ -60,7 +60,9 @@ def on(
 
 
 def send(name: str, *ways: Transition, delay: float = 0) -> Node:
-    return Node(name, Channel.EMAIL, NodeAction.SEND, "Subject", "Body", delay=hours(delay), transitions=ways)
+    return Node(
+        name, Channel.EMAIL, NodeAction.SEND, (Content("Subject", "Body"),), delay=hours(delay), transitions=ways
+    )
 
 
 def wait(name: str, *ways: Transition) -> Node:

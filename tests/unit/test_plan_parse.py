@@ -69,7 +69,11 @@ def test_a_plan_is_read_whole_with_its_defaults() -> None:
     assert plan.stop_on == {Trigger.REPLIED, Trigger.BOUNCED, Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT}
     first, wait = plan.node("a"), plan.node("w")
     assert (first.channel, first.action, first.delay) == (Channel.EMAIL, NodeAction.SEND, timedelta(minutes=5))
-    assert (first.subject, first.body, first.sender_identity_id) == ("Hello", "Hi {{ contact.name }}", "s1")
+    assert (first.contents[0].subject, first.contents[0].body, first.sender_identity_id) == (
+        "Hello",
+        "Hi {{ contact.name }}",
+        "s1",
+    )
     opened, no_open = first.transitions
     assert (opened.to, opened.within, opened.after) == ("w", timedelta(days=1), None)
     assert opened.min_confidence is Confidence.HUMAN
@@ -111,12 +115,12 @@ def test_defaults_change_timers_and_what_stops_but_never_the_right_to_be_left_al
     ],
 )
 def test_single_braces_mean_liquid_in_version_1_0(written: str, meant: str) -> None:
-    assert parse_plan(changed("nodes.0.body", written)).node("a").body == meant
+    assert parse_plan(changed("nodes.0.body", written)).node("a").contents[0].body == meant
 
 
 def test_single_braces_are_text_in_version_1_1() -> None:
     plan = {**changed("nodes.0.body", "{contact.name}"), "version": "1.1"}
-    assert parse_plan(plan).node("a").body == "{contact.name}"
+    assert parse_plan(plan).node("a").contents[0].body == "{contact.name}"
 
 
 TRIGGERS = "delivered, opened, clicked, replied, bounced, blocked, spamreport, unsubscribed, failed, no_open, no_click, no_reply"

@@ -84,7 +84,8 @@ def _asked(plan: "Plan") -> set[tuple[str, str]]:
     return {
         (name, node.id)
         for node in plan.nodes.values()
-        for text in (node.subject, node.body)
+        for content in node.contents
+        for text in (content.subject, content.body, content.html)
         if text is not None
         for name in variables(text)
     }

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from dripiq.domain.moves import PAUSED
+from dripiq.domain.moves import PAUSED, Contact
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import CampaignStatus, ValidationResult, ValidationStatus
 from dripiq.domain.timing import next_allowed
@@ -37,6 +37,7 @@ class Effect(StrEnum):
 class SendFacts:
     """All that the gates look at. `is_current` says that the campaign still stands at the visit of this send."""
 
+    contact: Contact
     tenant_paused: bool
     status: CampaignStatus
     is_current: bool
@@ -75,7 +76,7 @@ def first_closed(facts: SendFacts, plan: Plan, now: datetime) -> Closed | None:
     if facts.sender is not ValidationStatus.VERIFIED:
         code = "sender_missing" if facts.sender is None else "sender_unverified"
         return Closed(code, Effect.PUT_OFF, now + SENDER_RECHECK)
-    opens_at = next_allowed(plan, now)
+    opens_at = next_allowed(plan, now, facts.contact)
     if opens_at > now:
         return Closed("quiet_hours", Effect.PUT_OFF, opens_at)
     return None

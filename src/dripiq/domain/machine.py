@@ -41,7 +41,7 @@ from dripiq.domain.moves import (
 )
 from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Node, NodeAction, Plan, Transition
 from dripiq.domain.states import CampaignStatus, Confidence
-from dripiq.domain.timing import next_allowed
+from dripiq.domain.timing import later, next_allowed
 from dripiq.domain.visits import arm, closing_time, complete, enter, follow, moved
 
 CONTACT_WIDE: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT, Trigger.BOUNCED, Trigger.REPLIED})
@@ -136,7 +136,9 @@ def _pause(_plan: Plan, state: State, event: Pause, _now: datetime) -> Decision:
 def _release(plan: Plan, state: State, event: Resume, now: datetime) -> Decision:
     """Resume a pause, or let sends that are held for their own reasons pass the gates again; what is in doubt stays."""
     freed = tuple(
-        replace(a, held=None, run_at=next_allowed(plan, max(a.run_at, now))) if a.held not in (None, IN_DOUBT) else a
+        replace(a, held=None, run_at=next_allowed(plan, max(a.run_at, now), state.contact))
+        if a.held not in (None, IN_DOUBT)
+        else a
         for a in state.actions
     )
     after = replace(state, status=CampaignStatus.ACTIVE, actions=freed)
@@ -158,7 +160,7 @@ def _accept(plan: Plan, state: State, event: Accepted, now: datetime) -> Decisio
     done = frozenset({ActionRef(event.node_id, event.visit, SEND)})
     if not node.transitions:
         return complete(state, sent, "sent", event.at, done=done)
-    return Decision(state, arm(node, sent, event.at), done=done, verdicts=(Verdict.ARMED,))
+    return Decision(state, arm(plan, node, sent, event.at), done=done, verdicts=(Verdict.ARMED,))
 
 
 def _refuse(plan: Plan, state: State, event: Refused, now: datetime) -> Decision:
@@ -195,11 +197,11 @@ def _take(plan: Plan, state: State, event: Happened, now: datetime) -> Decision:
         if not wide and any(a.ref.name != SEND and a.run_at < event.at for a in state.actions):
             return _nothing(state, Verdict.AFTER_TIMER)
         node = plan.node(state.node_id)
-        way, verdict = _way_on(node, state, event)
+        way, verdict = _way_on(plan, node, state, event)
         if way is not None and (event.trigger not in ALWAYS_STOP or way.to == STOP):
             return follow(plan, state, way, Cause(event.ref, way.on), event.at, now)
         if own:
-            voided = _void(node, state, event)
+            voided = _void(plan, node, state, event)
             if voided is not None and not (wide and event.trigger in plan.stop_on):
                 return voided
     if wide and (event.trigger in plan.stop_on or event.trigger in ALWAYS_STOP):
@@ -237,7 +239,7 @@ TABLE: Final[Mapping[tuple[CampaignStatus, type], Rule]] = {
 # ---- parts of rules
 
 
-def _way_on(node: Node, state: State, event: Happened) -> tuple[Transition | None, Verdict]:
+def _way_on(plan: Plan, node: Node, state: State, event: Happened) -> tuple[Transition | None, Verdict]:
     """The transition that the event takes, itself or by what it implies; else why none."""
     verdict = Verdict.UNANSWERED
     for trigger in (event.trigger, IMPLIES.get(event.trigger)):
@@ -248,7 +250,9 @@ def _way_on(node: Node, state: State, event: Happened) -> tuple[Transition | Non
             verdict = Verdict.TAKEN_BEFORE
         elif _STRENGTH[event.confidence] < _STRENGTH[way.min_confidence]:
             verdict = Verdict.WEAK_EVIDENCE
-        elif way.within is not None and event.at > _window_start(node, state, event) + way.within:
+        elif way.within is not None and event.at > later(
+            plan, _window_start(node, state, event), way.within, state.contact
+        ):
             verdict = Verdict.OUT_OF_WINDOW
         else:
             return way, Verdict.MOVED
@@ -267,7 +271,7 @@ def _window_start(node: Node, state: State, event: Happened) -> datetime:
     return start or event.at
 
 
-def _void(node: Node, state: State, event: Happened) -> Decision | None:
+def _void(plan: Plan, node: Node, state: State, event: Happened) -> Decision | None:
     """Take away the timers that waited for this event; None where there were none.
 
     What the node answers would have moved it, had it qualified; so only what it does not answer is left to void a timer.
@@ -281,7 +285,7 @@ def _void(node: Node, state: State, event: Happened) -> Decision | None:
     after = replace(state, actions=actions)
     if any(a.ref.name != CLOSE for a in actions):
         return Decision(state, after, verdicts=(Verdict.VOIDED_TIMER,))
-    closes_at = closing_time(node, _window_start(node, state, event))
+    closes_at = closing_time(plan, node, state.contact, _window_start(node, state, event))
     if closes_at is None or closes_at <= event.at:
         return complete(state, after, event.trigger, event.at, event_ref=event.ref)
     close = OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at)

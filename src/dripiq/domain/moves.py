@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dripiq.domain.events import Trigger
 from dripiq.domain.states import ActionType, CampaignStatus, Confidence
@@ -143,6 +143,17 @@ class Message:
     accepted_at: datetime
 
 
+class Contact(NamedTuple):
+    """What decides a contact's own times and variants: its id, and its IANA zone where it has a known one."""
+
+    id: str = ""
+    timezone: str | None = None
+
+
+NOBODY: Final = Contact()
+"""Where no contact is meant, or none matters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """The event that brought the campaign to its node, and as what it was taken."""
@@ -161,6 +172,7 @@ class State:
         entered_at: the time of what caused the entry, not of its processing.
         seq: the number of the last transition recorded.
         actions: what is still to happen in the present visit.
+        contact: whose campaign it is.
     """
 
     status: CampaignStatus
@@ -172,6 +184,7 @@ class State:
     message: Message | None = None
     actions: tuple[OpenAction, ...] = ()
     cause: Cause | None = None
+    contact: Contact = NOBODY
 
 
 # ---- decisions

@@ -13,20 +13,39 @@ from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from dripiq.domain.errors import PlanError
-from dripiq.domain.plan.model import Plan, QuietHours
+from dripiq.domain.moves import NOBODY, Contact
+from dripiq.domain.plan.model import CONTACT_ZONE, Node, Plan, QuietHours
 
 RETRY_DELAY: Final = timedelta(minutes=20)
 MAX_ATTEMPTS: Final = 6
 """How often one message is handed over in all."""
 
 
-def is_allowed(plan: Plan, at: datetime) -> bool:
+def zone_of(plan: Plan, contact: Contact) -> ZoneInfo:
+    """The zone in which the plan's days and times of day are meant for this contact."""
+    if plan.timezone != CONTACT_ZONE:
+        return zone(plan.timezone)
+    known = contact.timezone is not None and contact.timezone in zone_names()
+    return zone(contact.timezone if known and contact.timezone else plan.fallback_timezone)
+
+
+def later(plan: Plan, at: datetime, span: timedelta, contact: Contact = NOBODY) -> datetime:
+    """`span` after `at`: 24 hours a day, or, for a `CalendarSpan`, the same time of day that many days later."""
+    return at + span
+
+
+def send_at(plan: Plan, node: Node, now: datetime, contact: Contact = NOBODY) -> datetime:
+    """When the message of a node entered `now` is to leave: after its delay, in an allowed moment, put off by the contact's share of the jitter."""
+    return next_allowed(plan, later(plan, now, node.delay, contact), contact)
+
+
+def is_allowed(plan: Plan, at: datetime, contact: Contact = NOBODY) -> bool:
     """Whether `at` is outside the plan's quiet hours."""
     quiet = plan.quiet_hours
-    return quiet is None or not _is_quiet(quiet, at.astimezone(zone(plan.timezone)).time())
+    return quiet is None or not _is_quiet(quiet, at.astimezone(zone_of(plan, contact)).time())
 
 
-def next_allowed(plan: Plan, at: datetime) -> datetime:
+def next_allowed(plan: Plan, at: datetime, contact: Contact = NOBODY) -> datetime:
     """The first instant at or after `at` (aware) that is outside the plan's quiet hours, in UTC.
 
     Raises:
@@ -34,11 +53,11 @@ def next_allowed(plan: Plan, at: datetime) -> datetime:
     """
     at = at.astimezone(UTC)
     quiet = plan.quiet_hours
-    if quiet is None or is_allowed(plan, at):
+    if quiet is None or is_allowed(plan, at, contact):
         return at
     if quiet.start == quiet.end:
         raise PlanError("The quiet hours cover the whole day: make start and end differ.", code="never_open")
-    there = zone(plan.timezone)
+    there = zone_of(plan, contact)
     today = at.astimezone(there).date()
     # Days 0 to 2: the end may lie on the next day, and a zone may skip a whole day (Samoa, 30 December 2011).
     ends = (
@@ -46,9 +65,9 @@ def next_allowed(plan: Plan, at: datetime) -> datetime:
         for day in range(3)
         for fold in (0, 1)
     )
-    end = min(instant for instant in ends if instant >= at and is_allowed(plan, instant))
+    end = min(instant for instant in ends if instant >= at and is_allowed(plan, instant, contact))
     jump = _clock_change(there, at, end)
-    return jump if jump is not None and is_allowed(plan, jump) else end
+    return jump if jump is not None and is_allowed(plan, jump, contact) else end
 
 
 def retry_at(now: datetime, attempts: int) -> datetime | None:

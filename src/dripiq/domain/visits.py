@@ -7,27 +7,41 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from dripiq.domain.moves import CLOSE, PAUSED, SEND, ActionRef, Cause, Decision, Move, OpenAction, State, Verdict
+from dripiq.domain.moves import (
+    CLOSE,
+    PAUSED,
+    SEND,
+    ActionRef,
+    Cause,
+    Contact,
+    Decision,
+    Move,
+    OpenAction,
+    State,
+    Verdict,
+)
 from dripiq.domain.plan.model import STOP, Node, NodeAction, Plan, Transition
 from dripiq.domain.states import CampaignStatus
-from dripiq.domain.timing import next_allowed
+from dripiq.domain.timing import later, send_at
 
 OPEN_END: Final = timedelta(days=30)
 """How long an event without `within` can still move a visit that has no timer."""
 
 
-def closing_time(node: Node, start: datetime) -> datetime | None:
+def closing_time(plan: Plan, node: Node, contact: Contact, start: datetime) -> datetime | None:
     """When the last event of a visit without timers can still move it; None where no event can."""
-    ends = [start + (OPEN_END if way.within is None else way.within) for way in node.transitions if not way.on.is_timer]
-    return max(ends, default=None)
+    spans = [OPEN_END if way.within is None else way.within for way in node.transitions if not way.on.is_timer]
+    return max((later(plan, start, span, contact) for span in spans), default=None)
 
 
-def arm(node: Node, state: State, start: datetime) -> State:
+def arm(plan: Plan, node: Node, state: State, start: datetime) -> State:
     """Start the visit's timers, or the closing of its windows where it has none."""
     timers = [
-        OpenAction(ActionRef(node.id, state.visit, t.on), start + t.after) for t in node.timers if t.after is not None
+        OpenAction(ActionRef(node.id, state.visit, t.on), later(plan, start, t.after, state.contact))
+        for t in node.timers
+        if t.after is not None
     ]
-    if not timers and (closes_at := closing_time(node, start)) is not None:
+    if not timers and (closes_at := closing_time(plan, node, state.contact, start)) is not None:
         timers = [OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at)]
     return replace(state, actions=tuple(timers))
 
@@ -68,12 +82,12 @@ def enter(
     if node.action is NodeAction.SEND:
         send = OpenAction(
             ActionRef(node_id, after.visit, SEND),
-            next_allowed(plan, now + node.delay),
+            send_at(plan, node, now, state.contact),
             PAUSED if state.status is CampaignStatus.PAUSED else None,
         )
         after = replace(after, message=None, actions=(send,))
     else:
-        after = arm(node, after, entered)
+        after = arm(plan, node, after, entered)
         if not after.actions:
             return complete(origin, after, cause.trigger, at, event_ref=cause.ref or None)
     return moved(origin, after, cause.trigger, at, event_ref=cause.ref or None, actor=actor)

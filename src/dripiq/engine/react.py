@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from dripiq.domain.machine import advance
 from dripiq.domain.moves import Decision, Happened, Input, TimerDue
+from dripiq.domain.plan.model import CONTACT_ZONE
 from dripiq.engine.plan_cache import plans_of
 from dripiq.repositories.journal import write_decisions
-from dripiq.repositories.standing import LockedCampaign, lock_campaigns, read_recorded
+from dripiq.repositories.standing import LockedCampaign, lock_campaigns, read_recorded, with_zones
 
 Inputs = Mapping[str, Sequence[Input]]
 """What happened, by campaign id."""
@@ -38,6 +39,8 @@ def answer(
 ) -> dict[str, Decision]:
     """The same for campaigns that this transaction has locked already (`standing.lock_campaigns`)."""
     plans = plans_of(connection, tenant_id, ((campaign.id, campaign.plan_hash) for campaign in campaigns))
+    local = {plan_hash for plan_hash, plan in plans.items() if plan.timezone == CONTACT_ZONE}
+    campaigns = with_zones(connection, tenant_id, campaigns, local)
     recorded = _recorded(connection, tenant_id, campaigns, inputs)
     decided = [
         (

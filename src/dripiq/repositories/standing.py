@@ -5,7 +5,7 @@ messages. The campaigns are locked by a statement of their own, and everything e
 could be older than the lock.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from dripiq.domain.events import EventType, Trigger
-from dripiq.domain.moves import SEND, ActionRef, Cause, Happened, Message, OpenAction, State
+from dripiq.domain.moves import SEND, ActionRef, Cause, Contact, Happened, Message, OpenAction, State
 from dripiq.domain.states import CampaignStatus, Confidence
 
 LOCK_CAMPAIGNS = text(
     """
-    SELECT id, status, current_node_id, visit, visits, node_entered_at, transition_seq, plan_hash, started_at
+    SELECT id, status, current_node_id, visit, visits, node_entered_at, transition_seq, plan_hash, started_at, contact_id
     FROM dripiq_app.contact_campaigns
     WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[]))
     ORDER BY id
@@ -58,6 +58,13 @@ READ_PLANS = text(
     """
     SELECT DISTINCT ON (plan_hash) plan_hash, plan_json FROM dripiq_app.contact_campaigns
     WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[]))
+    """
+)
+
+READ_ZONES = text(
+    """
+    SELECT id, record ->> 'timezone' AS timezone FROM dripiq_app.tenant_contacts
+    WHERE tenant_id = :tenant_id AND id = ANY (CAST(:contact_ids AS text[]))
     """
 )
 
@@ -120,6 +127,7 @@ def _locked(row: Any, actions: Iterable[Any], last: Any) -> LockedCampaign:
         message=Message(last.message_id, last.sent_at) if last.message_id is not None else None,
         actions=tuple(OpenAction(ref, a.run_at, a.reason if a.status == "held" else None) for ref, a in refs.items()),
         cause=Cause(last.event_ref, last.trigger) if last.event_ref is not None else None,
+        contact=Contact(row.contact_id),
     )
     if any(ref.name == SEND and ref.visit == row.visit != last.visit for ref in refs):
         state = replace(state, message=None)  # on a send before its hand-over, no message is the present visit's
@@ -130,6 +138,21 @@ def read_plans(connection: Connection, tenant_id: str, campaign_ids: Iterable[st
     """The plans of these campaigns, by hash."""
     rows = connection.execute(READ_PLANS, {"tenant_id": tenant_id, "ids": list(campaign_ids)})
     return {row.plan_hash: row.plan_json for row in rows}
+
+
+def with_zones(
+    connection: Connection, tenant_id: str, campaigns: Sequence[LockedCampaign], plan_hashes: Container[str]
+) -> list[LockedCampaign]:
+    """The campaigns, those on one of these plans with their contact's time zone."""
+    asked = [campaign.state.contact.id for campaign in campaigns if campaign.plan_hash in plan_hashes]
+    if not asked:
+        return list(campaigns)
+    rows = connection.execute(READ_ZONES, {"tenant_id": tenant_id, "contact_ids": asked})
+    zones = {row.id: row.timezone for row in rows}
+    return [
+        replace(c, state=replace(c.state, contact=Contact(c.state.contact.id, zones.get(c.state.contact.id))))
+        for c in campaigns
+    ]
 
 
 def read_recorded(

@@ -15,7 +15,17 @@ from dripiq.domain.plan.canonical import hash_plan
 from dripiq.domain.plan.document import MAX_BYTES, load_document
 from dripiq.domain.plan.faults import Fault, FaultCode, Findings, did_you_mean, plan_error, quoted
 from dripiq.domain.plan.fields import Fields
-from dripiq.domain.plan.model import ALWAYS_STOP, DEFAULT_TIMERS, STOP, Node, NodeAction, Plan, QuietHours, Transition
+from dripiq.domain.plan.model import (
+    ALWAYS_STOP,
+    DEFAULT_TIMERS,
+    STOP,
+    Content,
+    Node,
+    NodeAction,
+    Plan,
+    QuietHours,
+    Transition,
+)
 from dripiq.domain.states import Channel, Confidence
 
 MAX_NODES: Final = 5_000
@@ -66,7 +76,16 @@ def _plan(fields: Fields) -> Plan | None:
     nodes = _nodes(fields, timers, braces=version is not _Version.V1_1)
     if fields.failed or version is None or start is None:
         return None
-    return Plan(version.value, timezone, start, nodes, hash_plan(fields.value), quiet_hours, max_visits, stop_on)
+    return Plan(
+        version.value,
+        timezone,
+        start,
+        nodes,
+        hash_plan(fields.value),
+        quiet_hours,
+        max_visits=max_visits,
+        stop_on=stop_on,
+    )
 
 
 def _version(fields: Fields) -> _Version | None:
@@ -166,7 +185,8 @@ def _node(fields: Fields, timers: Mapping[Trigger, timedelta], *, braces: bool) 
     if fields.failed or node_id is None or channel is None or action is None:
         return None
     ways = tuple(transition for transition in transitions if transition is not None)
-    return Node(node_id, channel, action, subject, body, delay, sender, ways)
+    contents = (Content(subject, body),) if action is NodeAction.SEND else ()
+    return Node(node_id, channel, action, contents, delay, sender, transitions=ways)
 
 
 def _node_id(fields: Fields) -> str | None:

@@ -130,7 +130,10 @@ def _loops(plan: Plan) -> Iterator[tuple[str, str]]:
 def _content(path: str, node: Node) -> Iterator[Fault]:
     if node.action is not NodeAction.SEND:
         return
-    needed = {"subject": node.subject, "body": node.body} if node.channel is Channel.EMAIL else {"body": node.body}
+    content = node.contents[0]
+    needed = (
+        {"subject": content.subject, "body": content.body} if node.channel is Channel.EMAIL else {"body": content.body}
+    )
     for key, template in needed.items():
         if template is None or not template.strip():
             message = f'The node {quoted(node.id)} sends a message without "{key}": write one.'

@@ -16,10 +16,11 @@ from dripiq.domain.addresses import domain_of
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.gates import Closed, Effect, SendFacts, first_closed
 from dripiq.domain.ids import send_key
-from dripiq.domain.moves import IN_DOUBT, PAUSED, Input, Stop
+from dripiq.domain.moves import IN_DOUBT, PAUSED, Contact, Input, Stop
 from dripiq.domain.plan.model import Node
 from dripiq.domain.render import render, render_subject
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel, ValidationResult, ValidationStatus
+from dripiq.domain.variants import content_of
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer
 from dripiq.repositories.outbox import (
@@ -187,6 +188,7 @@ def _sender_of(row: Any, node: Node | None, facts: _Facts) -> Any:
 def _send_facts(row: Any, node: Node | None, sender: Any, facts: _Facts, batch: _Batch) -> SendFacts:
     validation = facts.validated.get(row.address)
     return SendFacts(
+        contact=Contact(row.contact_id, row.contact.get("timezone")),
         tenant_paused=batch.paused,
         status=CampaignStatus(row.status),
         is_current=bool(row.is_current) and node is not None,
@@ -209,6 +211,7 @@ def _draft(batch: _Batch, row: Any, node: Node, sender: Any, message_id: str) ->
         "sender": {"email": sender.from_email, "name": sender.from_name},
         "unsubscribe_url": link,
     }
+    content = content_of(node, row.contact_id)
     message = OutgoingMessage(
         id=message_id,
         tenant_id=tenant_id,
@@ -218,8 +221,8 @@ def _draft(batch: _Batch, row: Any, node: Node, sender: Any, message_id: str) ->
         from_address=sender.from_email,
         from_name=sender.from_name,
         reply_to=sender.reply_to,
-        subject=render_subject(node.subject, context) if node.subject is not None else None,
-        body=render(node.body or "", context),
+        subject=render_subject(content.subject, context) if content.subject is not None else None,
+        body=render(content.body or "", context),
         message_id=f"{message_id}@{domain_of(sender.from_email)}",
         unsubscribe_url=link,
     )
@@ -232,7 +235,7 @@ def _draft(batch: _Batch, row: Any, node: Node, sender: Any, message_id: str) ->
         sender_id=sender.id,
         to_address=row.address,
         subject=message.subject,
-        body=node.body or "",
+        body=content.body or "",
         rendered_body=message.body,
         smtp_id=message.message_id,
         scheduled_at=row.run_at,
