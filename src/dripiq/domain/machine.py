@@ -149,7 +149,7 @@ def _release(plan: Plan, state: State, event: Resume, now: datetime) -> Decision
 
 def _stop(_plan: Plan, state: State, event: Stop, _now: datetime) -> Decision:
     after = replace(state, status=CampaignStatus.STOPPED, actions=())
-    return moved(state, after, "stopped", event.at, reason=event.reason, actor=event.actor)
+    return moved(state, after, "stopped", event.at, reason=event.reason, actor=event.actor, event_ref=event.event_ref)
 
 
 def _accept(plan: Plan, state: State, event: Accepted, now: datetime) -> Decision:

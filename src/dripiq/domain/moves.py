@@ -52,11 +52,12 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """An operator or a rule (`actor` None) ends the campaign; `reason` is a code."""
+    """An operator or a rule (`actor` None) ends the campaign; `reason` is a code, `event_ref` the event that called for it."""
 
     at: datetime
     reason: str
     actor: str | None = None
+    event_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

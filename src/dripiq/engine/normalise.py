@@ -21,7 +21,7 @@ from dripiq.domain.events import MESSAGE_STATUS_OF_EVENT, SUPPRESSION_OF_EVENT
 from dripiq.domain.moves import Accepted, Happened, Input
 from dripiq.domain.states import Channel, DeliveryStatus, SuppressionScope, SuppressionSource
 from dripiq.engine.clock import Clock
-from dripiq.engine.react import answer
+from dripiq.engine.react import answer, replied_in, with_colleagues_stopped
 from dripiq.repositories.intake import (
     EventRow,
     Finished,
@@ -37,7 +37,7 @@ from dripiq.repositories.intake import (
     upsert_suppressions,
 )
 from dripiq.repositories.sending_lock import lock_exclusive
-from dripiq.repositories.standing import lock_campaigns, trigger_of
+from dripiq.repositories.standing import lock_campaigns, read_colleagues, trigger_of
 from dripiq.schema.ids import new_ids
 
 MAX_BYTES = 2_000_000
@@ -128,15 +128,15 @@ def _apply(connection: Connection, tenant_id: str, provider: str, reads: Sequenc
         # Nothing but reads came before: every later statement sees what was committed while this waited.
         lock_exclusive(connection, [(tenant_id, channel) for channel in Channel])
     tied = _tie(connection, tenant_id, provider, events)
-    campaigns = lock_campaigns(
-        connection, tenant_id, {t.message.contact_campaign_id for t in tied if t.message is not None}
-    )
+    touched = {t.message.contact_campaign_id for t in tied if t.message is not None}
+    colleagues = read_colleagues(connection, tenant_id, replied_in(_inputs(tied)))
+    campaigns = lock_campaigns(connection, tenant_id, touched.union(*colleagues.values()))
     fresh_ids = insert_events(connection, tenant_id, [_row(provider, t) for t in tied], now)
     fresh = [t for t in tied if t.id in fresh_ids]
     raise_statuses(connection, tenant_id, _facts(fresh), now)
     if suppressions := _suppressions(fresh):
         upsert_suppressions(connection, tenant_id, suppressions, now)
-    inputs = _inputs(fresh)
+    inputs = with_colleagues_stopped(_inputs(fresh), colleagues, now)
     answer(connection, tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
     finish_deliveries(connection, tenant_id, [_finished(read) for read in reads], now)
 

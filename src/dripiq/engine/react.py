@@ -9,15 +9,19 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from dripiq.domain.events import Trigger
 from dripiq.domain.machine import advance
-from dripiq.domain.moves import Decision, Happened, Input, TimerDue
+from dripiq.domain.moves import Decision, Happened, Input, Stop, TimerDue
 from dripiq.domain.plan.model import CONTACT_ZONE
 from dripiq.engine.plan_cache import plans_of
 from dripiq.repositories.journal import write_decisions
-from dripiq.repositories.standing import LockedCampaign, lock_campaigns, read_recorded, with_zones
+from dripiq.repositories.standing import LockedCampaign, lock_campaigns, read_colleagues, read_recorded, with_zones
 
 Inputs = Mapping[str, Sequence[Input]]
 """What happened, by campaign id."""
+
+COMPANY_REPLIED = "company_replied"
+"""Why a campaign stopped whose contact's colleague replied."""
 
 
 def react(connection: Connection, tenant_id: str, inputs: Inputs, now: datetime) -> dict[str, Decision]:
@@ -31,7 +35,28 @@ def react(connection: Connection, tenant_id: str, inputs: Inputs, now: datetime)
     Returns:
         The decisions, by campaign id; they are written when this returns.
     """
+    colleagues = read_colleagues(connection, tenant_id, replied_in(inputs))
+    inputs = with_colleagues_stopped(inputs, colleagues, now)
     return answer(connection, tenant_id, lock_campaigns(connection, tenant_id, inputs), inputs, now)
+
+
+def replied_in(inputs: Inputs) -> list[str]:
+    """The campaigns whose contact has replied."""
+    return [campaign_id for campaign_id, events in inputs.items() if _reply(events) is not None]
+
+
+def with_colleagues_stopped(inputs: Inputs, colleagues: Mapping[str, Sequence[str]], now: datetime) -> Inputs:
+    """The same inputs, and a stop for each colleague of who replied (`standing.read_colleagues`)."""
+    found = {campaign_id: list(events) for campaign_id, events in inputs.items()}
+    for campaign_id, others in colleagues.items():
+        reply = _reply(inputs.get(campaign_id, ()))
+        for other in others if reply is not None else ():
+            found.setdefault(other, []).append(Stop(now, COMPANY_REPLIED, event_ref=reply.ref if reply else None))
+    return found
+
+
+def _reply(events: Iterable[Input]) -> Happened | None:
+    return next((e for e in events if isinstance(e, Happened) and e.trigger is Trigger.REPLIED), None)
 
 
 def answer(

@@ -68,6 +68,18 @@ READ_ZONES = text(
     """
 )
 
+READ_COLLEAGUES = text(
+    """
+    SELECT replied.id AS replied_id, other.id
+    FROM dripiq_app.contact_campaigns AS replied
+    JOIN dripiq_app.contact_campaigns AS other
+        ON other.tenant_id = :tenant_id AND other.lead_id = replied.lead_id AND other.id <> replied.id
+    WHERE replied.tenant_id = :tenant_id AND replied.id = ANY (CAST(:ids AS text[]))
+      AND replied.plan_json -> 'stopCompanyOnReply' = 'true' AND other.status IN ('draft', 'active', 'paused')
+    ORDER BY other.id
+    """
+)
+
 READ_RECORDED = text(
     """
     SELECT event.id, event.contact_campaign_id, event.outbound_message_id, event.event_type, event.event_at, event.confidence,
@@ -153,6 +165,16 @@ def with_zones(
         replace(c, state=replace(c.state, contact=Contact(c.state.contact.id, zones.get(c.state.contact.id))))
         for c in campaigns
     ]
+
+
+def read_colleagues(connection: Connection, tenant_id: str, campaign_ids: Iterable[str]) -> dict[str, list[str]]:
+    """For each of these campaigns whose plan says `stopCompanyOnReply`: the open campaigns of the same lead's other contacts."""
+    ids = sorted(set(campaign_ids))
+    found: dict[str, list[str]] = {}
+    if ids:
+        for row in connection.execute(READ_COLLEAGUES, {"tenant_id": tenant_id, "ids": ids}):
+            found.setdefault(row.replied_id, []).append(row.id)
+    return found
 
 
 def read_recorded(
