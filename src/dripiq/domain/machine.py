@@ -16,7 +16,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from dripiq.domain.events import AWAITED_BY_TIMER, IMPLIES, Trigger
+from dripiq.domain.events import Trigger
+from dripiq.domain.evidence import taken_as, void_timers, way_on
 from dripiq.domain.moves import (
     CLOSE,
     IN_DOUBT,
@@ -29,7 +30,6 @@ from dripiq.domain.moves import (
     Happened,
     Input,
     Message,
-    OpenAction,
     Pause,
     Refused,
     Resume,
@@ -39,17 +39,15 @@ from dripiq.domain.moves import (
     TimerDue,
     Verdict,
 )
-from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Node, NodeAction, Plan, Transition
-from dripiq.domain.states import CampaignStatus, Confidence
-from dripiq.domain.timing import later, next_allowed
-from dripiq.domain.visits import arm, closing_time, complete, enter, follow, moved
+from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Plan
+from dripiq.domain.states import CampaignStatus
+from dripiq.domain.timing import next_allowed
+from dripiq.domain.visits import arm, complete, enter, follow, moved
 
 CONTACT_WIDE: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT, Trigger.BOUNCED, Trigger.REPLIED})
 """What an event says of the contact, whichever message it is of."""
 
 _TURNS: Final = (Start, Accepted, Refused, Happened, TimerDue, Pause, Resume, Stop)
-
-_STRENGTH: Final = {Confidence.MACHINE: 0, Confidence.UNKNOWN: 1, Confidence.HUMAN: 2}
 
 
 def step(plan: Plan, state: State, event: Input, now: datetime) -> Decision:
@@ -119,15 +117,18 @@ def _to_hand_again(state: State, stored: Iterable[Happened]) -> dict[str, Happen
 
 
 def _ignore(_plan: Plan, state: State, _event: Input, _now: datetime) -> Decision:
+    """Nothing: the campaign is over, or such an input means nothing in this status."""
     return _nothing(state, Verdict.FINAL if state.status.is_final else Verdict.NOT_APPLICABLE)
 
 
 def _start(plan: Plan, state: State, event: Start, now: datetime) -> Decision:
+    """The draft becomes active and enters its first node."""
     active = replace(state, status=CampaignStatus.ACTIVE)
     return enter(plan, active, plan.start_node_id, Cause("", "started"), event.at, now, origin=state, actor=event.actor)
 
 
 def _pause(_plan: Plan, state: State, event: Pause, _now: datetime) -> Decision:
+    """Sends are held; timers keep their clock."""
     held = tuple(replace(a, held=PAUSED) if a.ref.name == SEND and a.held is None else a for a in state.actions)
     after = replace(state, status=CampaignStatus.PAUSED, actions=held)
     return moved(state, after, "paused", event.at, actor=event.actor)
@@ -148,11 +149,13 @@ def _release(plan: Plan, state: State, event: Resume, now: datetime) -> Decision
 
 
 def _stop(_plan: Plan, state: State, event: Stop, _now: datetime) -> Decision:
+    """The campaign ends, with a reason; nothing is sent in it any more."""
     after = replace(state, status=CampaignStatus.STOPPED, actions=())
     return moved(state, after, "stopped", event.at, reason=event.reason, actor=event.actor, event_ref=event.event_ref)
 
 
 def _accept(plan: Plan, state: State, event: Accepted, now: datetime) -> Decision:
+    """The message is the present visit's: its windows and timers start. A send without a way on completes the campaign."""
     if (event.node_id, event.visit) != (state.node_id, state.visit) or state.message is not None:
         return _nothing(state, Verdict.OTHER_VISIT if state.message is None else Verdict.TAKEN_BEFORE)
     node = plan.node(event.node_id)
@@ -164,6 +167,7 @@ def _accept(plan: Plan, state: State, event: Accepted, now: datetime) -> Decisio
 
 
 def _refuse(plan: Plan, state: State, event: Refused, now: datetime) -> Decision:
+    """The provider will never take the message: the way on for `failed`, else the campaign ends in error."""
     if (event.node_id, event.visit) != (state.node_id, state.visit) or state.message is not None:
         return _nothing(state, Verdict.OTHER_VISIT)
     way = plan.node(event.node_id).answer(Trigger.FAILED)
@@ -175,6 +179,7 @@ def _refuse(plan: Plan, state: State, event: Refused, now: datetime) -> Decision
 
 
 def _fire(plan: Plan, state: State, event: TimerDue, now: datetime) -> Decision:
+    """A timer takes its way on; the closing of the last window completes the campaign."""
     ref = ActionRef(event.node_id, event.visit, event.name)
     if event.name == SEND or not any(action.ref == ref for action in state.actions):
         return _nothing(state, Verdict.OTHER_VISIT)
@@ -188,7 +193,8 @@ def _fire(plan: Plan, state: State, event: TimerDue, now: datetime) -> Decision:
 
 
 def _take(plan: Plan, state: State, event: Happened, now: datetime) -> Decision:
-    if _taken_as(state, event) == event.trigger:
+    """An event takes a way on, makes a timer void, stops the campaign where it belongs to the contact, or only stays recorded."""
+    if taken_as(state, event) == event.trigger:
         return _nothing(state, Verdict.TAKEN_BEFORE)
     wide = event.trigger in CONTACT_WIDE
     own = state.message is not None and state.message.id == event.message_id
@@ -197,11 +203,11 @@ def _take(plan: Plan, state: State, event: Happened, now: datetime) -> Decision:
         if not wide and any(a.ref.name != SEND and a.run_at < event.at for a in state.actions):
             return _nothing(state, Verdict.AFTER_TIMER)
         node = plan.node(state.node_id)
-        way, verdict = _way_on(plan, node, state, event)
+        way, verdict = way_on(plan, node, state, event)
         if way is not None and (event.trigger not in ALWAYS_STOP or way.to == STOP):
             return follow(plan, state, way, Cause(event.ref, way.on), event.at, now)
         if own:
-            voided = _void(plan, node, state, event)
+            voided = void_timers(plan, node, state, event)
             if voided is not None and not (wide and event.trigger in plan.stop_on):
                 return voided
     if wide and (event.trigger in plan.stop_on or event.trigger in ALWAYS_STOP):
@@ -234,62 +240,6 @@ TABLE: Final[Mapping[tuple[CampaignStatus, type], Rule]] = {
     for status, rule in zip((_S.DRAFT, _S.ACTIVE, _S.PAUSED, _S.COMPLETED, _S.STOPPED, _S.ERROR), rules, strict=True)
 }
 """The whole protocol: what answers each input in each status."""
-
-
-# ---- parts of rules
-
-
-def _way_on(plan: Plan, node: Node, state: State, event: Happened) -> tuple[Transition | None, Verdict]:
-    """The transition that the event takes, itself or by what it implies; else why none."""
-    verdict = Verdict.UNANSWERED
-    for trigger in (event.trigger, IMPLIES.get(event.trigger)):
-        way = node.answer(trigger) if trigger is not None else None
-        if way is None or trigger is None:
-            continue
-        if (taken := _taken_as(state, event)) is not None and IMPLIES.get(trigger) != taken:
-            verdict = Verdict.TAKEN_BEFORE
-        elif _STRENGTH[event.confidence] < _STRENGTH[way.min_confidence]:
-            verdict = Verdict.WEAK_EVIDENCE
-        elif way.within is not None and event.at > later(
-            plan, _window_start(node, state, event), way.within, state.contact
-        ):
-            verdict = Verdict.OUT_OF_WINDOW
-        else:
-            return way, Verdict.MOVED
-    return None, verdict
-
-
-def _taken_as(state: State, event: Happened) -> str | None:
-    """As what the event has moved the campaign already; what was taken as the thing it implies may still be taken as itself."""
-    if event.taken_as is None and state.cause is not None and state.cause.ref == event.ref:
-        return state.cause.trigger
-    return event.taken_as
-
-
-def _window_start(node: Node, state: State, event: Happened) -> datetime:
-    start = state.entered_at if node.action is NodeAction.WAIT or state.message is None else state.message.accepted_at
-    return start or event.at
-
-
-def _void(plan: Plan, node: Node, state: State, event: Happened) -> Decision | None:
-    """Take away the timers that waited for this event; None where there were none.
-
-    What the node answers would have moved it, had it qualified; so only what it does not answer is left to void a timer.
-    """
-    met = {t for t in (event.trigger, IMPLIES.get(event.trigger)) if t is not None and node.answer(t) is None}
-    met.discard(_taken_as(state, event))
-    void = {t.on for t in node.timers if AWAITED_BY_TIMER[t.on] in met}
-    actions = tuple(a for a in state.actions if a.ref.name not in void)
-    if actions == state.actions:
-        return None
-    after = replace(state, actions=actions)
-    if any(a.ref.name != CLOSE for a in actions):
-        return Decision(state, after, verdicts=(Verdict.VOIDED_TIMER,))
-    closes_at = closing_time(plan, node, state.contact, _window_start(node, state, event))
-    if closes_at is None or closes_at <= event.at:
-        return complete(state, after, event.trigger, event.at, event_ref=event.ref)
-    close = OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at)
-    return Decision(state, replace(after, actions=(close,)), verdicts=(Verdict.VOIDED_TIMER,))
 
 
 def _nothing(state: State, verdict: Verdict) -> Decision:
