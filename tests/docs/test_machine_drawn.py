@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import assume, given
 
 from dripiq.domain.drawing import changes, render
 from dripiq.domain.moves import Decision
-from dripiq.domain.plan.model import Plan
+from dripiq.domain.plan.model import NodeAction, Plan
 from tests.unit.test_machine import travels
 
 DRAWN = Path(__file__).parents[2] / "docs" / "state-machine.md"
@@ -21,6 +21,8 @@ def test_the_machine_is_drawn_as_it_is_declared() -> None:
 def test_whatever_happens_to_a_campaign_no_change_of_status_is_missing_from_the_diagram(
     travel: tuple[Plan, list[Decision]],
 ) -> None:
-    _, decisions = travel
+    plan, decisions = travel
+    first = plan.node(plan.start_node_id)
+    assume(first.action is NodeAction.SEND or first.transitions)  # the verifier passes no other
     made = {(m.from_status, m.to_status) for d in decisions for m in d.moves if m.from_status is not m.to_status}
     assert made <= CHANGES.keys()
