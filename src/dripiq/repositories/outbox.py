@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from dripiq.domain.gates import Suppression
 from dripiq.domain.states import Channel, MessageStatus
 
 READ_SENDS = text(
@@ -52,10 +53,9 @@ READ_SENDERS = text(
 
 READ_SUPPRESSED = text(
     """
-    SELECT value, scope, min(type) AS type
+    SELECT scope, value, type, expires_at
     FROM dripiq_app.communication_suppressions
     WHERE tenant_id = :tenant_id AND channel = :channel AND value = ANY (CAST(:values AS text[])) AND (expires_at IS NULL OR expires_at > :now)
-    GROUP BY value, scope
     """
 )
 
@@ -200,12 +200,12 @@ def read_senders(connection: Connection, tenant_id: str, sender_ids: Iterable[st
 
 def read_suppressed(
     connection: Connection, tenant_id: str, channel: Channel, values: Iterable[str], now: datetime
-) -> dict[tuple[str, str], str]:
-    """The suppression types in force, by (scope, value)."""
+) -> list[Suppression]:
+    """The suppressions of these values that are in force at `now`."""
     rows = connection.execute(
         READ_SUPPRESSED, {"tenant_id": tenant_id, "channel": channel, "values": list(values), "now": now}
     )
-    return {(row.scope, row.value): row.type for row in rows}
+    return [Suppression(row.scope, row.value, row.type, row.expires_at) for row in rows]
 
 
 def read_validated(connection: Connection, tenant_id: str, addresses: Iterable[str]) -> dict[str, str]:

@@ -14,23 +14,21 @@ from sqlalchemy import Connection
 from dripiq.channels.base import OutgoingMessage
 from dripiq.domain.addresses import domain_of
 from dripiq.domain.errors import DripiqError
-from dripiq.domain.gates import Closed, Effect, SendFacts, first_closed
+from dripiq.domain.gates import Closed, Effect, first_closed
 from dripiq.domain.ids import send_key
-from dripiq.domain.moves import IN_DOUBT, PAUSED, Contact, Input, Stop
+from dripiq.domain.moves import IN_DOUBT, PAUSED, Input, Stop
 from dripiq.domain.plan.model import Node
 from dripiq.domain.render import render, render_subject
-from dripiq.domain.states import ActionStatus, CampaignStatus, Channel, ValidationResult, ValidationStatus
+from dripiq.domain.states import ActionStatus, CampaignStatus, Channel
 from dripiq.domain.variants import content_of
+from dripiq.engine.gate_facts import read_gate_facts
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer
 from dripiq.repositories.outbox import (
     Draft,
     insert_prepared,
-    read_senders,
     read_sends,
-    read_suppressed,
     read_tenant,
-    read_validated,
 )
 from dripiq.repositories.queue import ClaimedAction, Lease, PutBack, put_back
 from dripiq.repositories.sending_lock import lock_shared
@@ -63,16 +61,6 @@ class _Batch:
     unsubscribe: Unsubscribe | None
     tenant: dict[str, Any]
     paused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What one batch knows beside its rows."""
-
-    senders: Mapping[str, Any]
-    default_sender: Any
-    suppressed: Mapping[tuple[str, str], str]
-    validated: Mapping[str, str]
 
 
 def prepare(
@@ -113,14 +101,22 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
     plans = plans_of(connection, tenant_id, ((row.campaign_id, row.plan_hash) for row in rows))
     rows = [row for row in rows if row.plan_hash in plans]  # the others' campaigns were deleted since
     nodes = [plans[row.plan_hash].nodes.get(row.node_id) for row in rows]
-    facts = _read_facts(connection, batch, rows, nodes)
+    facts = read_gate_facts(
+        connection,
+        tenant_id,
+        batch.channel,
+        tenant_paused=batch.paused,
+        addresses=[row.address for row in rows],
+        sender_ids=[*(row.sender_identity_id for row in rows), *(n.sender_identity_id for n in nodes if n is not None)],
+        now=batch.now,
+    )
     stops: dict[str, list[Input]] = {}
     back: list[PutBack] = []
     paused: list[Any] = []
     drafts: list[tuple[Any, Draft, OutgoingMessage]] = []
     for row, node, message_id in zip(rows, nodes, new_ids(len(rows)), strict=True):
-        sender = _sender_of(row, node, facts)
-        closed = first_closed(_send_facts(row, node, sender, facts, batch), plans[row.plan_hash], batch.now)
+        sender = facts.sender_of(row, node)
+        closed = first_closed(facts.of(row, node, sender, batch.now), plans[row.plan_hash], batch.now)
         if closed is None and node is not None:
             try:
                 drafts.append((row, *_draft(batch, row, node, sender, message_id)))
@@ -162,42 +158,6 @@ def _settle_with_campaigns(
         else PutBack(row.action_id, ActionStatus.PENDING, "resumed_meanwhile")
         for row in paused
     ]
-
-
-def _read_facts(connection: Connection, batch: _Batch, rows: Sequence[Any], nodes: Sequence[Node | None]) -> _Facts:
-    tenant_id, channel = batch.lease.tenant_id, batch.channel
-    addresses = sorted({row.address for row in rows if row.address})
-    named = {row.sender_identity_id for row in rows} | {node.sender_identity_id for node in nodes if node is not None}
-    senders = {row.id: row for row in read_senders(connection, tenant_id, [name for name in named if name is not None])}
-    return _Facts(
-        senders=senders,
-        default_sender=next((sender for sender in senders.values() if sender.is_default), None),
-        suppressed=read_suppressed(
-            connection, tenant_id, channel, [*addresses, *{domain_of(a) for a in addresses}], batch.now
-        ),
-        validated=read_validated(connection, tenant_id, addresses) if channel is Channel.EMAIL else {},
-    )
-
-
-def _sender_of(row: Any, node: Node | None, facts: _Facts) -> Any:
-    """The node's sender, else the campaign's, else the tenant's default."""
-    name = (node.sender_identity_id if node is not None else None) or row.sender_identity_id
-    return facts.senders.get(name) if name is not None else facts.default_sender
-
-
-def _send_facts(row: Any, node: Node | None, sender: Any, facts: _Facts, batch: _Batch) -> SendFacts:
-    validation = facts.validated.get(row.address)
-    return SendFacts(
-        contact=Contact(row.contact_id, row.contact.get("timezone")),
-        tenant_paused=batch.paused,
-        status=CampaignStatus(row.status),
-        is_current=bool(row.is_current) and node is not None,
-        address=row.address,
-        suppressed_address=facts.suppressed.get(("address", row.address)),
-        suppressed_domain=facts.suppressed.get(("domain", domain_of(row.address or ""))),
-        validation=ValidationResult(validation) if validation is not None else None,
-        sender=ValidationStatus(sender.validation_status) if sender is not None else None,
-    )
 
 
 def _draft(batch: _Batch, row: Any, node: Node, sender: Any, message_id: str) -> tuple[Draft, OutgoingMessage]:

@@ -1,0 +1,86 @@
+"""What do the gates know of a batch of sends?
+
+Read once for the batch, and asked for each send, at any time: dispatch asks for now, `explain` and `preview` for later too.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dripiq.domain.addresses import domain_of
+from dripiq.domain.gates import SendFacts, Suppressed, Suppression, suppressing
+from dripiq.domain.moves import Contact
+from dripiq.domain.plan.model import Node
+from dripiq.domain.states import CampaignStatus, Channel, ValidationResult, ValidationStatus
+from dripiq.repositories.outbox import read_senders, read_suppressed, read_validated
+
+
+@dataclass(frozen=True, slots=True)
+class GateFacts:
+    """What one batch over one channel knows beside its rows: senders by id, suppressions, validation results by address."""
+
+    tenant_paused: bool
+    senders: Mapping[str, Any]
+    default_sender: Any
+    suppressed: Suppressed
+    validated: Mapping[str, str]
+
+    def sender_of(self, row: Any, node: Node | None) -> Any:
+        """The node's sender, else the campaign's, else the tenant's default; None where there is none."""
+        name = (node.sender_identity_id if node is not None else None) or row.sender_identity_id
+        return self.senders.get(name) if name is not None else self.default_sender
+
+    def of(self, row: Any, node: Node | None, sender: Any, at: datetime) -> SendFacts:
+        """What the gates look at for one send at that time.
+
+        Args:
+            row: has contact_id, contact (its record), address, status, is_current.
+        """
+        validation = self.validated.get(row.address)
+        by_address, by_domain = suppressing(self.suppressed, row.address, at)
+        return SendFacts(
+            contact=Contact(row.contact_id, row.contact.get("timezone")),
+            tenant_paused=self.tenant_paused,
+            status=CampaignStatus(row.status),
+            is_current=bool(row.is_current) and node is not None,
+            address=row.address,
+            suppressed_address=by_address,
+            suppressed_domain=by_domain,
+            validation=ValidationResult(validation) if validation is not None else None,
+            sender=ValidationStatus(sender.validation_status) if sender is not None else None,
+        )
+
+
+def read_gate_facts(
+    connection: Connection,
+    tenant_id: str,
+    channel: Channel,
+    *,
+    tenant_paused: bool,
+    addresses: Iterable[str | None],
+    sender_ids: Iterable[str | None],
+    now: datetime,
+) -> GateFacts:
+    """Read what the gates need to know.
+
+    Args:
+        addresses, sender_ids: of all sends of the batch; None is passed over.
+        now: suppressions that end before are left out.
+    """
+    wanted = sorted({address for address in addresses if address})
+    named = sorted({sender_id for sender_id in sender_ids if sender_id is not None})
+    senders = {row.id: row for row in read_senders(connection, tenant_id, named)}
+    values = [*wanted, *sorted({domain_of(address) for address in wanted})]
+    suppressed: dict[tuple[str, str], list[Suppression]] = {}
+    for found in read_suppressed(connection, tenant_id, channel, values, now):
+        suppressed.setdefault((found.scope, found.value), []).append(found)
+    return GateFacts(
+        tenant_paused=tenant_paused,
+        senders=senders,
+        default_sender=next((sender for sender in senders.values() if sender.is_default), None),
+        suppressed=suppressed,
+        validated=read_validated(connection, tenant_id, wanted) if channel is Channel.EMAIL else {},
+    )
