@@ -61,6 +61,8 @@ class Outcome:
         provider_message_id: the provider's own name for it, where it gave one.
         code: the provider's code as given ("550 5.1.1", "429"), or dripiq's for a failure without one ("connect", "timeout").
         detail: one line for people, without secrets.
+        retry_after: of a temporary outcome that says nothing about this message (a rate limit, a login that fails, nobody listening): how long
+            to leave the provider alone. However often it happens, the message is not given up for it.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Outcome:
     provider_message_id: str | None = None
     code: str | None = None
     detail: str | None = None
+    retry_after: timedelta | None = None
 
 
 class Sender(Protocol):

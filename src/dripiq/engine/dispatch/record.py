@@ -65,7 +65,7 @@ def _status_after(handed: HandedOver, campaigns: Mapping[str, LockedCampaign]) -
             return MessageStatus.SENT
         case Verdict.UNKNOWN:
             return MessageStatus.IN_DOUBT
-        case Verdict.TEMPORARY if handed.attempts >= MAX_ATTEMPTS:
+        case Verdict.TEMPORARY if handed.attempts >= MAX_ATTEMPTS and _blames_the_message(handed):
             return MessageStatus.FAILED
         case Verdict.TEMPORARY | None:
             ref = ActionRef(handed.ready.node_id, handed.ready.visit, SEND)
@@ -74,6 +74,11 @@ def _status_after(handed: HandedOver, campaigns: Mapping[str, LockedCampaign]) -
             return MessageStatus.QUEUED if wanted else MessageStatus.SKIPPED
         case Verdict.PERMANENT:
             return MessageStatus.FAILED
+
+
+def _blames_the_message(handed: HandedOver) -> bool:
+    """Whether the provider could have meant this message; a message is not given up for a rate limit, a login or a network that fails."""
+    return handed.outcome is not None and handed.outcome.retry_after is None
 
 
 def _attempt(handed: HandedOver, status: MessageStatus) -> Attempt:
@@ -89,6 +94,9 @@ def _put_back(handed: HandedOver, status: MessageStatus, now: datetime) -> PutBa
         return PutBack(handed.ready.action_id, ActionStatus.HELD, IN_DOUBT, last_error=detail)
     if handed.outcome is None:
         return PutBack(handed.ready.action_id, ActionStatus.PENDING, "lease_too_short")
+    if handed.outcome.retry_after is not None:
+        later = now + handed.outcome.retry_after
+        return PutBack(handed.ready.action_id, ActionStatus.PENDING, "provider_not_ready", later, detail)
     return PutBack(
         handed.ready.action_id, ActionStatus.PENDING, "refused_for_now", retry_at(now, handed.attempts), detail
     )
