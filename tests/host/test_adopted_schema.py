@@ -53,7 +53,7 @@ def test_up_down_and_up_again_dump_the_same_schema(host: str, dump: Dump) -> Non
     assert dump(host, "--schema-only") == first
 
 
-@pytest.mark.parametrize("revision", ["0024", "0025", "0026", "0027"])
+@pytest.mark.parametrize("revision", ["0024", "0025", "0026", "0027", "0028"])
 def test_going_back_part_of_the_way_and_up_again_dumps_the_same_schema(adopted: str, dump: Dump, revision: str) -> None:
     first = dump(adopted, "--schema-only")
     migrate.downgrade(adopted, revision)

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 
 # Names that PostgreSQL 18 gives to NOT NULL constraints are left out, for 15 has none; so are the partitions, unless they are asked for.
+# A column has the number of its place: one that was dropped and came back has another `attnum`.
 READ_CATALOG = text("""
     WITH ours AS (
         SELECT class.oid, class.relname, class.relkind, class.reloptions, class.relispartition, class.relrowsecurity,
@@ -18,7 +19,7 @@ READ_CATALOG = text("""
                   pg_get_expr(relpartbound, oid), relrowsecurity, relforcerowsecurity)
     FROM ours WHERE relkind NOT IN ('i', 'I', 't')
     UNION ALL
-    SELECT format('column %s.%s %s %s %s %s %s', relname, attnum, attname, format_type(atttypid, atttypmod), attnotnull,
+    SELECT format('column %s.%s %s %s %s %s %s', relname, row_number() OVER (PARTITION BY ours.oid ORDER BY attnum), attname, format_type(atttypid, atttypmod), attnotnull,
                   pg_get_expr(adbin, adrelid), attidentity::text || attgenerated::text)
     FROM ours JOIN pg_attribute ON attrelid = ours.oid AND attnum > 0 AND NOT attisdropped
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum

@@ -21,7 +21,7 @@ from dripiq.schema import Base, security
 Catalog = Callable[..., list[str]]
 RunSql = Callable[..., list[tuple[object, ...]]]
 
-STEPS = [("base", "0024"), ("0024", "0025"), ("0025", "0026"), ("0026", "0027"), ("0027", "0028")]
+STEPS = [("base", "0024"), ("0024", "0025"), ("0025", "0026"), ("0026", "0027"), ("0027", "0028"), ("0028", "0029")]
 
 HOST_ROWS = (
     "INSERT INTO dripiq_app.tenants (id, name) VALUES ('t', 'Acme')",
@@ -207,3 +207,20 @@ def test_a_new_revision_begins_after_the_newest_with_its_sql_beside_it(tmp_path:
 def test_a_revision_needs_a_name_that_a_file_can_have(name: str) -> None:
     with pytest.raises(ValueError, match="no name"):
         start.start(name)
+
+
+def test_going_back_refuses_to_lose_what_only_some_columns_hold(database: str, run_sql: RunSql) -> None:
+    message = """
+        INSERT INTO dripiq_app.outbound_messages
+            (id, tenant_id, contact_campaign_id, contact_id, node_id, visit, channel, to_address, body, provider, dedupe_key, variant)
+        VALUES ('m', 't', 'cc', 'c', 'n', 1, 'email', 'x@example.com', 'b', 'smtp', 'k', 'B')
+    """
+    run_sql(database, *HOST_ROWS, CAMPAIGN_ROW, message)
+
+    with pytest.raises(DatabaseError, match="rendered_html and variant of 1 rows of outbound_messages") as refused:
+        migrate.downgrade(database, "0028")
+
+    assert (refused.value.error_code, migrate.status(database).is_current) == ("rows_would_be_lost", True)
+    run_sql(database, "UPDATE dripiq_app.outbound_messages SET variant = NULL")
+    migrate.downgrade(database, "0028")
+    assert run_sql(database, "SELECT id FROM dripiq_app.outbound_messages") == [("m",)]

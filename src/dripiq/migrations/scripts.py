@@ -53,6 +53,36 @@ def drop_tables(tables: Sequence[str]) -> None:
         op.execute(f"DROP TABLE dripiq_app.{table}")
 
 
+def drop_columns(table: str, columns: Sequence[str]) -> None:
+    """Drop columns of a table of `dripiq_app`, unless that would lose values that the caller has not agreed to lose.
+
+    Raises:
+        DatabaseError: `rows_would_be_lost`, with the rows that hold such values; nothing was changed.
+    """
+    lock = f"LOCK TABLE dripiq_app.{table} IN ACCESS EXCLUSIVE MODE"
+    filled = " OR ".join(f"{column} IS NOT NULL" for column in columns)
+    dropped = ", ".join(f"DROP COLUMN {column}" for column in columns)
+    named = " and ".join(columns)
+    op.execute(lock)
+    if context.is_offline_mode():
+        op.execute(
+            in_block(
+                f"    IF EXISTS (SELECT FROM dripiq_app.{table} WHERE {filled}) THEN\n"
+                f"        RAISE EXCEPTION 'Going back would lose {named} of rows of {table}: copy them, and set them null first.';\n    END IF;"
+            )
+        )
+    elif not context.config.attributes.get("discard", False):
+        count = f"SELECT count(*) FROM dripiq_app.{table} WHERE {filled}"  # noqa: S608
+        rows = op.get_bind().exec_driver_sql(count).scalar_one()
+        if rows:
+            raise DatabaseError(
+                f"Going back would lose {named} of {rows:,} rows of {table}. Nothing was changed. Copy them first, or repeat with --discard to drop them.",
+                code="rows_would_be_lost",
+                facts={"rows": {table: rows}},
+            )
+    op.execute(f"ALTER TABLE dripiq_app.{table} {dropped}")
+
+
 def in_block(body: str) -> str:
     """Lines of PL/pgSQL as one statement, for what depends on the database while nobody can ask it."""
     return f"DO $$\nBEGIN\n{body}\nEND\n$$"

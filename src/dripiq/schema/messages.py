@@ -63,6 +63,8 @@ class OutboundMessage(TenantKeyed, Base):
     scheduled_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     dedupe_key: Mapped[str]
+    rendered_html: Mapped[str | None] = mapped_column(sort_order=92)
+    variant: Mapped[str | None] = mapped_column(sort_order=93)
 
     tenant: Mapped["Tenant"] = relationship(back_populates="outbound_messages", viewonly=True)
     contact_campaign: Mapped["ContactCampaign"] = relationship(back_populates="outbound_messages", viewonly=True)
@@ -97,6 +99,8 @@ class NewOutboundMessage(TypedDict, total=False):
     scheduled_at: datetime | None
     sent_at: datetime | None
     dedupe_key: Required[str]
+    rendered_html: str | None
+    variant: str | None
     created_at: datetime
     updated_at: datetime
 
