@@ -61,6 +61,9 @@ AWAITED_BY_TIMER = {
 IMPLIES = {Trigger.CLICKED: Trigger.OPENED}
 """An event that cannot have happened without another: who clicked has opened."""
 
+CONTACT_WIDE = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT, Trigger.BOUNCED, Trigger.REPLIED})
+"""What an event says of the contact, whichever message it is of."""
+
 MESSAGE_STATUS_OF_EVENT = {
     EventType.PROCESSED: MessageStatus.SENT,
     EventType.DELIVERED: MessageStatus.DELIVERED,

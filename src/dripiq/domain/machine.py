@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from dripiq.domain.events import Trigger
+from dripiq.domain.events import CONTACT_WIDE, Trigger
 from dripiq.domain.evidence import taken_as, void_timers, way_on
 from dripiq.domain.moves import (
     CLOSE,
@@ -43,9 +43,6 @@ from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Plan
 from dripiq.domain.states import CampaignStatus
 from dripiq.domain.timing import next_allowed
 from dripiq.domain.visits import arm, complete, enter, follow, moved
-
-CONTACT_WIDE: Final = frozenset({Trigger.UNSUBSCRIBED, Trigger.SPAMREPORT, Trigger.BOUNCED, Trigger.REPLIED})
-"""What an event says of the contact, whichever message it is of."""
 
 _TURNS: Final = (Start, Accepted, Refused, Happened, TimerDue, Pause, Resume, Stop)
 
