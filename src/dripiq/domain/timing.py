@@ -1,73 +1,126 @@
 """When may it be sent, and when is it tried again?
 
-Pure functions of the instants they are given; all instants are aware and in UTC, in and out. Quiet hours are wall-clock time in the plan's zone:
-an instant is quiet when the clock on the wall there shows a time in [start, end). So around a change of the clocks a quiet span may be an hour
-shorter or longer, may end at the jump itself (when its end falls into the gap), and may come twice (when the clock is set back into it).
-
-`zoneinfo` reads the time-zone files of the system or of the `tzdata` package on first use of a zone; nothing else here touches the world.
+Pure functions of the instants they are given; all instants are aware and in UTC, in and out. Rules are meant by the wall's clock and calendar
+in the plan's zone, or in the contact's own: an instant is allowed when the time that the wall shows is open (`opening`). So around a
+change of the clocks a closed span may be an hour shorter or longer, may end at the jump itself (when its end falls into the gap), and may come
+twice (when the clock is set back into it).
 """
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
 
-from dripiq.domain.errors import PlanError
+from dripiq.domain import opening
 from dripiq.domain.moves import NOBODY, Contact
-from dripiq.domain.plan.model import CONTACT_ZONE, Node, Plan, QuietHours
+from dripiq.domain.opening import Rule
+from dripiq.domain.plan.model import CONTACT_ZONE, CalendarSpan, Node, Plan, QuietHours
+from dripiq.domain.variants import share
+from dripiq.domain.zones import instant_of, known_zone, next_change, wall_clock
+from dripiq.domain.zones import zone_names as zone_names
 
 RETRY_DELAY: Final = timedelta(minutes=20)
 MAX_ATTEMPTS: Final = 6
 """How often one message is handed over in all."""
 
+LARGEST_CHANGE: Final = timedelta(hours=2)
+"""By how much a zone sets its clocks at most, of the changes that are known ahead (Antarctica/Troll)."""
+_KNOWN_AHEAD: Final = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC))
 
-def zone_of(plan: Plan, contact: Contact) -> ZoneInfo:
-    """The zone in which the plan's days and times of day are meant for this contact."""
+
+def zone_of(plan: Plan, contact: Contact) -> str:
+    """The zone in which the plan's days and times of day are meant for this contact.
+
+    Raises:
+        PlanError: `unknown_timezone`, of the plan's own zones. A contact's zone that nobody knows counts as none.
+    """
     if plan.timezone != CONTACT_ZONE:
-        return zone(plan.timezone)
-    known = contact.timezone is not None and contact.timezone in zone_names()
-    return zone(contact.timezone if known and contact.timezone else plan.fallback_timezone)
+        return known_zone(plan.timezone)
+    if contact.timezone is not None and contact.timezone in zone_names():
+        return contact.timezone
+    return known_zone(plan.fallback_timezone)
 
 
 def later(plan: Plan, at: datetime, span: timedelta, contact: Contact = NOBODY) -> datetime:
-    """`span` after `at`: 24 hours a day, or, for a `CalendarSpan`, the same time of day that many days later."""
-    return at + span
+    """`span` after `at`: 24 hours a day; or, for a `CalendarSpan`, the same time on the wall that many days later, and then its hours.
+
+    Where the clock is set past that time on that day, it is the instant of the jump; where the clock shows it twice, the first time.
+    """
+    at = at.astimezone(UTC)
+    if not isinstance(span, CalendarSpan) or span.days == 0:
+        return at + span
+    zone = zone_of(plan, contact)
+    days = timedelta(days=span.days)
+    return instant_of(wall_clock(at, zone) + days, zone) + (span - days)
 
 
 def send_at(plan: Plan, node: Node, now: datetime, contact: Contact = NOBODY) -> datetime:
-    """When the message of a node entered `now` is to leave: after its delay, in an allowed moment, put off by the contact's share of the jitter."""
-    return next_allowed(plan, later(plan, now, node.delay, contact), contact)
+    """When the message of a node entered `now` is to leave.
+
+    After its delay, in an allowed moment; put off from there by the contact's share of the jitter, so that those who wait for the same opening do
+    not leave at once; and in an allowed moment again. Contact and node decide the share, for ever.
+    """
+    base = next_allowed(plan, later(plan, now, node.delay, contact), contact)
+    if not plan.jitter:
+        return base
+    return next_allowed(plan, base + share("jitter", contact.id, node.id) * plan.jitter, contact)
 
 
 def is_allowed(plan: Plan, at: datetime, contact: Contact = NOBODY) -> bool:
-    """Whether `at` is outside the plan's quiet hours."""
-    quiet = plan.quiet_hours
-    return quiet is None or not _is_quiet(quiet, at.astimezone(zone_of(plan, contact)).time())
+    """Whether no rule of the plan closes the instant."""
+    return closed_by(plan, at, contact) is None
+
+
+def closed_by(plan: Plan, at: datetime, contact: Contact = NOBODY) -> Rule | None:
+    """The first rule that closes the instant: quiet hours, then the send window, then holidays."""
+    if not opening.has_rules(plan):
+        return None
+    return opening.rule_against(plan, wall_clock(at, zone_of(plan, contact)))
 
 
 def next_allowed(plan: Plan, at: datetime, contact: Contact = NOBODY) -> datetime:
-    """The first instant at or after `at` (aware) that is outside the plan's quiet hours, in UTC.
+    """The first allowed instant at or after `at` (aware), in UTC.
 
     Raises:
-        PlanError: `never_open`, when the quiet hours cover the whole day (a verified plan's never do).
+        PlanError: `never_open`, where nothing is ever allowed (a plan that the verifier passed always allows something).
     """
     at = at.astimezone(UTC)
-    quiet = plan.quiet_hours
-    if quiet is None or is_allowed(plan, at, contact):
+    if not opening.has_rules(plan):
         return at
-    if quiet.start == quiet.end:
-        raise PlanError("The quiet hours cover the whole day: make start and end differ.", code="never_open")
-    there = zone_of(plan, contact)
-    today = at.astimezone(there).date()
-    # Days 0 to 2: the end may lie on the next day, and a zone may skip a whole day (Samoa, 30 December 2011).
-    ends = (
-        datetime.combine(today + timedelta(days=day), quiet.end, there).replace(fold=fold).astimezone(UTC)
-        for day in range(3)
-        for fold in (0, 1)
-    )
-    end = min(instant for instant in ends if instant >= at and is_allowed(plan, instant, contact))
-    jump = _clock_change(there, at, end)
-    return jump if jump is not None and is_allowed(plan, jump, contact) else end
+    zone = zone_of(plan, contact)
+    while True:
+        wall = wall_clock(at, zone)
+        wait = opening.next_open(plan, wall) - wall
+        if not wait:
+            return at
+        change = next_change(at, zone)
+        if change is None or at + wait < change:
+            return at + wait
+        at = change
+
+
+def never_open(plan: Plan) -> bool:
+    """Whether the quiet hours and the send window leave nothing of any week; holidays are not asked, for they do not come every week."""
+    return opening.never_open(plan)
+
+
+def longest_closed(plan: Plan) -> timedelta:
+    """How long a send can wait beyond its delay: for the next allowed moment, from any instant of the years 2025 to 2089, and for its jitter.
+
+    An upper bound, and the length itself but for a change of the clocks. Holidays are counted as far as the calendars of `holidays` know them.
+
+    Raises:
+        PlanError: `never_open`; `unknown_timezone`; `unknown_region`.
+    """
+    run = opening.longest_run(plan)
+    if not run:
+        return plan.jitter
+    change = LARGEST_CHANGE if plan.timezone == CONTACT_ZONE else _largest_change(known_zone(plan.timezone))
+    shortest = opening.shortest_opening(plan)
+    # A clock set forward can jump over a whole opening: then it is the next one that ends the wait.
+    wait = change + (run if shortest > change else 2 * run)
+    # Who leaves an opening's start by less than the opening's length is still in it.
+    return wait + plan.jitter + (wait if plan.jitter and plan.jitter + change >= shortest else timedelta(0))
 
 
 def retry_at(now: datetime, attempts: int) -> datetime | None:
@@ -82,53 +135,20 @@ def retry_at(now: datetime, attempts: int) -> datetime | None:
     return now + RETRY_DELAY if attempts < MAX_ATTEMPTS else None
 
 
-@lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
-    """The time zone of that IANA name.
-
-    Raises:
-        PlanError: `unknown_timezone`.
-    """
-    if name not in zone_names():
-        raise PlanError(
-            f'There is no time zone "{name}": write an IANA name, such as "Europe/Berlin".', code="unknown_timezone"
-        )
-    return ZoneInfo(name)
-
-
-@lru_cache(maxsize=1)
-def zone_names() -> frozenset[str]:
-    """Every IANA zone; without the names that mean another zone on every machine, or none."""
-    return frozenset(available_timezones() - {"localtime", "Factory", "posixrules"})
-
-
 def quiet_length(quiet: QuietHours | None) -> timedelta:
     """How long the quiet hours last on a day without a change of the clocks."""
     if quiet is None:
         return timedelta(0)
-    return (_since_midnight(quiet.end) - _since_midnight(quiet.start)) % timedelta(days=1) or timedelta(days=1)
+    start, end = (timedelta(hours=clock.hour, minutes=clock.minute) for clock in (quiet.start, quiet.end))
+    return (end - start) % timedelta(days=1) or timedelta(days=1)
 
 
-def _is_quiet(quiet: QuietHours, clock: time) -> bool:
-    if quiet.start < quiet.end:
-        return quiet.start <= clock < quiet.end
-    return clock >= quiet.start or clock < quiet.end
-
-
-def _clock_change(there: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
-    """The instant in (start, end] at which the zone's offset changes; None where it is the same at both."""
-    before = start.astimezone(there).utcoffset()
-    if end.astimezone(there).utcoffset() == before:
-        return None
-    low, high = int(start.timestamp()), int(end.timestamp())
-    while high - low > 1:
-        middle = (low + high) // 2
-        if datetime.fromtimestamp(middle, there).utcoffset() == before:
-            low = middle
-        else:
-            high = middle
-    return datetime.fromtimestamp(high, UTC)
-
-
-def _since_midnight(clock: time) -> timedelta:
-    return timedelta(hours=clock.hour, minutes=clock.minute)
+@lru_cache(maxsize=1024)
+def _largest_change(zone: str) -> timedelta:
+    """By how much the zone sets its clocks at most, as far as is known ahead."""
+    at, end = _KNOWN_AHEAD
+    changes = [at]
+    while (change := next_change(changes[-1], zone)) is not None and change < end:
+        changes.append(change)
+    offsets = [wall_clock(change, zone) - change.replace(tzinfo=None) for change in changes]
+    return max((abs(after - before) for before, after in pairwise(offsets)), default=timedelta(0))
