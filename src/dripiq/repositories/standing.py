@@ -127,7 +127,13 @@ def lock_campaigns(connection: Connection, tenant_id: str, campaign_ids: Iterabl
     return [_locked(row, actions.get(row.id, ()), sent[row.id]) for row in rows]
 
 
-def _locked(row: Any, actions: Iterable[Any], last: Any) -> LockedCampaign:
+def _locked(row: Any, actions: Sequence[Any], last: Any) -> LockedCampaign:
+    ids = {ActionRef(a.node_id, a.visit, a.name): a.id for a in actions}
+    return LockedCampaign(row.id, row.plan_hash, state_of(row, actions, last), ids)
+
+
+def state_of(row: Any, actions: Iterable[Any], last: Any) -> State:
+    """A campaign as the machine sees it, from its row, its open actions, and its row of `READ_LAST_SENT`."""
     refs = {ActionRef(a.node_id, a.visit, a.name): a for a in actions}
     state = State(
         status=CampaignStatus(row.status),
@@ -143,7 +149,7 @@ def _locked(row: Any, actions: Iterable[Any], last: Any) -> LockedCampaign:
     )
     if any(ref.name == SEND and ref.visit == row.visit != last.visit for ref in refs):
         state = replace(state, message=None)  # on a send before its hand-over, no message is the present visit's
-    return LockedCampaign(row.id, row.plan_hash, state, {ref: a.id for ref, a in refs.items()})
+    return state
 
 
 def read_plans(connection: Connection, tenant_id: str, campaign_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
