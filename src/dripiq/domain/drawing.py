@@ -11,7 +11,7 @@ from typing import Final
 
 from dripiq.domain.events import Trigger
 from dripiq.domain.machine import TABLE, step
-from dripiq.domain.moves import Accepted, Happened, Input, Pause, Refused, Resume, Start, State, Stop, TimerDue
+from dripiq.domain.moves import Accepted, Happened, Input, Pause, Refused, Replan, Resume, Start, State, Stop, TimerDue
 from dripiq.domain.plan.model import STOP, Content, Node, NodeAction, Plan, Transition
 from dripiq.domain.states import CampaignStatus, Channel
 
@@ -83,6 +83,7 @@ def _inputs(state: State) -> Iterator[Input]:
     node_id, visit = state.node_id or "a", state.visit
     message_id = state.message.id if state.message is not None else f"m{visit}"
     yield from (Start(at), Pause(at), Resume(at), Stop(at, "stopped_by_operator"))
+    yield from (Replan(at, target, _SHOWCASE) for target in (*_SHOWCASE.nodes, STOP))
     yield Accepted(at, f"m{visit}", node_id, visit)
     yield Refused(at, node_id, visit, "550")
     for action in state.actions:

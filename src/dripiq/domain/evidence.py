@@ -3,16 +3,15 @@
 Parts of the machine's rules for events. A window is held against the event's own time, and evidence against the weakest that the way on accepts.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from dripiq.domain.events import AWAITED_BY_TIMER, IMPLIES
-from dripiq.domain.moves import CLOSE, ActionRef, Decision, Happened, OpenAction, State, Verdict
+from dripiq.domain.moves import Decision, Happened, State, TimerDue, Verdict
 from dripiq.domain.plan.model import Node, NodeAction, Plan, Transition
 from dripiq.domain.states import Confidence
 from dripiq.domain.timing import later
-from dripiq.domain.visits import closing_time, complete
+from dripiq.domain.visits import keep_only
 
 _STRENGTH: Final = {Confidence.MACHINE: 0, Confidence.UNKNOWN: 1, Confidence.HUMAN: 2}
 
@@ -29,7 +28,7 @@ def way_on(plan: Plan, node: Node, state: State, event: Happened) -> tuple[Trans
         elif _STRENGTH[event.confidence] < _STRENGTH[way.min_confidence]:
             verdict = Verdict.WEAK_EVIDENCE
         elif way.within is not None and event.at > later(
-            plan, _window_start(node, state, event), way.within, state.contact
+            plan, window_start(node, state, event), way.within, state.contact
         ):
             verdict = Verdict.OUT_OF_WINDOW
         else:
@@ -44,7 +43,8 @@ def taken_as(state: State, event: Happened) -> str | None:
     return event.taken_as
 
 
-def _window_start(node: Node, state: State, event: Happened) -> datetime:
+def window_start(node: Node, state: State, event: Happened | TimerDue) -> datetime:
+    """When the visit's windows and timers started: a send's with its message, a wait's on entry."""
     start = state.entered_at if node.action is NodeAction.WAIT or state.message is None else state.message.accepted_at
     return start or event.at
 
@@ -60,11 +60,5 @@ def void_timers(plan: Plan, node: Node, state: State, event: Happened) -> Decisi
     actions = tuple(a for a in state.actions if a.ref.name not in void)
     if actions == state.actions:
         return None
-    after = replace(state, actions=actions)
-    if any(a.ref.name != CLOSE for a in actions):
-        return Decision(state, after, verdicts=(Verdict.VOIDED_TIMER,))
-    closes_at = closing_time(plan, node, state.contact, _window_start(node, state, event))
-    if closes_at is None or closes_at <= event.at:
-        return complete(state, after, event.trigger, event.at, event_ref=event.ref)
-    close = OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at)
-    return Decision(state, replace(after, actions=(close,)), verdicts=(Verdict.VOIDED_TIMER,))
+    start = window_start(node, state, event)
+    return keep_only(plan, node, state, actions, start, event.trigger, event.at, event_ref=event.ref)

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from dripiq.domain.events import CONTACT_WIDE, Trigger
-from dripiq.domain.evidence import taken_as, void_timers, way_on
+from dripiq.domain.evidence import taken_as, void_timers, way_on, window_start
 from dripiq.domain.moves import (
     CLOSE,
     IN_DOUBT,
@@ -32,6 +32,7 @@ from dripiq.domain.moves import (
     Message,
     Pause,
     Refused,
+    Replan,
     Resume,
     Start,
     State,
@@ -40,11 +41,15 @@ from dripiq.domain.moves import (
     Verdict,
 )
 from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Plan
+from dripiq.domain.replan import replan
 from dripiq.domain.states import CampaignStatus
 from dripiq.domain.timing import next_allowed
-from dripiq.domain.visits import arm, complete, enter, follow, moved
+from dripiq.domain.visits import arm, complete, enter, follow, keep_only, moved
 
-_TURNS: Final = (Start, Accepted, Refused, Happened, TimerDue, Pause, Resume, Stop)
+_TURNS: Final = (Start, Accepted, Refused, Happened, TimerDue, Replan, Pause, Resume, Stop)
+
+_LET_EVENTS_PASS: Final = frozenset({Verdict.VOIDED_TIMER, Verdict.REPLANNED})
+"""After these, events that were passed over may mean something."""
 
 
 def step(plan: Plan, state: State, event: Input, now: datetime) -> Decision:
@@ -65,8 +70,8 @@ def step(plan: Plan, state: State, event: Input, now: datetime) -> Decision:
 def advance(plan: Plan, state: State, events: Iterable[Input], recorded: Iterable[Happened], now: datetime) -> Decision:
     """Answer a batch of inputs in the order of their own times.
 
-    Whenever a visit gains its message (on entry of a wait, on acceptance of a send), or loses a timer that held later events back, the events
-    recorded of that message at or after the entry are handed in again; none is taken twice as the same thing, so the batch ends.
+    Whenever a visit gains its message (on entry of a wait, on acceptance of a send), loses a timer that held later events back, or goes on under another
+    plan, the events recorded of that message at or after the entry are handed in again; none is taken twice as the same thing, so the batch ends.
 
     Args:
         recorded: the stored events of the campaign's present message, those of the batch included or not.
@@ -85,7 +90,7 @@ def advance(plan: Plan, state: State, events: Iterable[Input], recorded: Iterabl
             if move.event_ref in stored:
                 stored[move.event_ref] = replace(stored[move.event_ref], taken_as=move.trigger)
         arrived = (answer.after.message, answer.after.visit) != (here.message, here.visit)
-        if arrived or Verdict.VOIDED_TIMER in answer.verdicts:
+        if arrived or not _LET_EVENTS_PASS.isdisjoint(answer.verdicts):
             again = _to_hand_again(answer.after, (e for e in stored.values() if arrived or e != event))
             queue = [e for e in queue if not (isinstance(e, Happened) and e.ref in again)]
             queue = sorted((*queue, *again.values()), key=_turn, reverse=True)
@@ -156,7 +161,7 @@ def _accept(plan: Plan, state: State, event: Accepted, now: datetime) -> Decisio
     if (event.node_id, event.visit) != (state.node_id, state.visit) or state.message is not None:
         return _nothing(state, Verdict.OTHER_VISIT if state.message is None else Verdict.TAKEN_BEFORE)
     node = plan.node(event.node_id)
-    sent = replace(state, message=Message(event.message_id, event.at), actions=())
+    sent = replace(state, message=Message(event.message_id, event.at, node.id), actions=())
     done = frozenset({ActionRef(event.node_id, event.visit, SEND)})
     if not node.transitions:
         return complete(state, sent, "sent", event.at, done=done)
@@ -178,14 +183,17 @@ def _refuse(plan: Plan, state: State, event: Refused, now: datetime) -> Decision
 def _fire(plan: Plan, state: State, event: TimerDue, now: datetime) -> Decision:
     """A timer takes its way on; the closing of the last window completes the campaign."""
     ref = ActionRef(event.node_id, event.visit, event.name)
-    if event.name == SEND or not any(action.ref == ref for action in state.actions):
+    # A plan changed in flight may have put it off while a worker held it.
+    if event.name == SEND or not any(a.ref == ref and a.run_at <= event.at for a in state.actions):
         return _nothing(state, Verdict.OTHER_VISIT)
     done = frozenset({ref})
     if event.name == CLOSE:
         return complete(state, state, CLOSE, event.at, done=done)
-    way = plan.node(event.node_id).answer(Trigger(event.name))
-    if way is None:  # a plan changed in flight no longer has this timer
-        return Decision(state, _without(state, ref), done=done, verdicts=(Verdict.UNANSWERED,))
+    node = plan.node(event.node_id)
+    way = node.answer(Trigger(event.name))
+    if way is None:  # of a plan that the campaign no longer follows
+        kept = tuple(action for action in state.actions if action.ref != ref)
+        return keep_only(plan, node, state, kept, window_start(node, state, event), event.name, event.at, done=done)
     return replace(follow(plan, state, way, Cause("", event.name), event.at, now), done=done)
 
 
@@ -230,6 +238,7 @@ _RULES: Final[Mapping[type, tuple[Rule, ...]]] = {
     Refused:  (_ignore,        _refuse,  _refuse,  _ignore,   _ignore, _ignore),
     TimerDue: (_ignore,        _fire,    _fire,    _ignore,   _ignore, _ignore),
     Happened: (_take_in_draft, _take,    _take,    _ignore,   _ignore, _ignore),
+    Replan:   (replan,         replan,   replan,   _ignore,   _ignore, _ignore),
 }  # fmt: skip
 TABLE: Final[Mapping[tuple[CampaignStatus, type], Rule]] = {
     (status, kind): rule
@@ -241,7 +250,3 @@ TABLE: Final[Mapping[tuple[CampaignStatus, type], Rule]] = {
 
 def _nothing(state: State, verdict: Verdict) -> Decision:
     return Decision(state, state, verdicts=(verdict,))
-
-
-def _without(state: State, ref: ActionRef) -> State:
-    return replace(state, actions=tuple(action for action in state.actions if action.ref != ref))

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from dripiq.domain.events import Trigger
+from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import ActionType, CampaignStatus, Confidence
 
 SEND = "send"
@@ -108,7 +109,22 @@ class TimerDue:
     name: str
 
 
-Input = Start | Pause | Resume | Stop | Accepted | Refused | Happened | TimerDue
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """The campaign follows another plan from now on; it is handed in under the new one.
+
+    Attributes:
+        node_id: the new plan's node for the one where the campaign stands, or `STOP`; of no meaning to a draft.
+        since: the plan that it followed so far.
+    """
+
+    at: datetime
+    node_id: str
+    since: Plan = field(repr=False)
+    actor: str | None = None
+
+
+Input = Start | Pause | Resume | Stop | Accepted | Refused | Happened | TimerDue | Replan
 
 
 # ---- state
@@ -138,10 +154,11 @@ class OpenAction:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The message of the present visit: sent by it, or, on a wait, the last one sent before entry."""
+    """The message of the present visit: sent by it, or, on a wait, the last one sent before entry; and the node that it was of."""
 
     id: str
     accepted_at: datetime
+    node_id: str = ""
 
 
 class Contact(NamedTuple):
@@ -197,6 +214,7 @@ class Verdict(StrEnum):
     MOVED = "moved"
     ARMED = "armed"
     HELD = "held"
+    REPLANNED = "replanned"
     RELEASED = "released"
     VOIDED_TIMER = "voided_timer"
     FINAL = "campaign_is_final"

@@ -3,6 +3,7 @@
 The parts that the rules of the machine are made of. Pure, like them.
 """
 
+from collections.abc import Container
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -34,16 +35,30 @@ def closing_time(plan: Plan, node: Node, contact: Contact, start: datetime) -> d
     return max((later(plan, start, span, contact) for span in spans), default=None)
 
 
-def arm(plan: Plan, node: Node, state: State, start: datetime) -> State:
-    """Start the visit's timers, or the closing of its windows where it has none."""
+def arm(plan: Plan, node: Node, state: State, start: datetime, *, void: Container[str] = ()) -> State:
+    """Start the visit's timers, but those that are void, or the closing of its windows where there are none."""
     timers = [
         OpenAction(ActionRef(node.id, state.visit, t.on), later(plan, start, t.after, state.contact))
         for t in node.timers
-        if t.after is not None
+        if t.after is not None and t.on not in void
     ]
     if not timers and (closes_at := closing_time(plan, node, state.contact, start)) is not None:
         timers = [OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at)]
     return replace(state, actions=tuple(timers))
+
+
+def keep_only(
+    plan: Plan, node: Node, state: State, kept: tuple[OpenAction, ...], start: datetime, trigger: str, at: datetime, *,
+    done: frozenset[ActionRef] = frozenset(), event_ref: str | None = None,
+) -> Decision:  # fmt: skip
+    """Go on with some of the visit's timers only; without any, until its last window ends; where that is over, there is nothing to wait for."""
+    after = replace(state, actions=kept)
+    if all(action.ref.name == CLOSE for action in kept):
+        closes_at = closing_time(plan, node, state.contact, start)
+        if closes_at is None or closes_at <= at:
+            return complete(state, after, trigger, at, done=done, event_ref=event_ref)
+        after = replace(after, actions=(OpenAction(ActionRef(node.id, state.visit, CLOSE), closes_at),))
+    return Decision(state, after, done=done, verdicts=(Verdict.VOIDED_TIMER,))
 
 
 def follow(plan: Plan, state: State, way: Transition, cause: Cause, at: datetime, now: datetime) -> Decision:
@@ -95,11 +110,11 @@ def enter(
 
 def complete(
     before: State, state: State, trigger: str, at: datetime, *, done: frozenset[ActionRef] = frozenset(),
-    reason: str | None = None, event_ref: str | None = None,
+    reason: str | None = None, event_ref: str | None = None, actor: str | None = None,
 ) -> Decision:  # fmt: skip
     """End the campaign as its plan meant."""
     after = replace(state, status=CampaignStatus.COMPLETED, actions=())
-    return moved(before, after, trigger, at, done=done, reason=reason, event_ref=event_ref)
+    return moved(before, after, trigger, at, done=done, reason=reason, event_ref=event_ref, actor=actor)
 
 
 def moved(

@@ -89,7 +89,7 @@ def _recorded(
         campaign.state.message
         for campaign in campaigns
         if campaign.state.message is not None
-        and any(isinstance(event, Happened | TimerDue) for event in inputs[campaign.id])
+        and any(isinstance(event, Happened | TimerDue | Replan) for event in inputs[campaign.id])
     ]
     if not messages:
         return {}
