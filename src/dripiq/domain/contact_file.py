@@ -15,7 +15,7 @@ from dripiq.domain.addresses import normalise_email
 from dripiq.domain.contact_columns import Columns, find_columns, recognised
 from dripiq.domain.errors import InputError
 from dripiq.domain.plan.faults import did_you_mean
-from dripiq.domain.timing import zone_names
+from dripiq.domain.zones import zone_names
 
 DELIMITERS = ",;\t|"
 MAX_LENGTH = 500

@@ -7,8 +7,6 @@ twice (when the clock is set back into it).
 """
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 from dripiq.domain import opening
@@ -16,16 +14,12 @@ from dripiq.domain.moves import NOBODY, Contact
 from dripiq.domain.opening import Rule
 from dripiq.domain.plan.model import CONTACT_ZONE, CalendarSpan, Node, Plan, QuietHours
 from dripiq.domain.variants import share
-from dripiq.domain.zones import instant_of, known_zone, next_change, wall_clock
+from dripiq.domain.zones import LARGEST_SHIFT, clock_shift, instant_of, known_zone, next_change, wall_clock
 from dripiq.domain.zones import zone_names as zone_names
 
 RETRY_DELAY: Final = timedelta(minutes=20)
 MAX_ATTEMPTS: Final = 6
 """How often one message is handed over in all."""
-
-LARGEST_CHANGE: Final = timedelta(hours=2)
-"""By how much a zone sets its clocks at most, of the changes that are known ahead (Antarctica/Troll)."""
-_KNOWN_AHEAD: Final = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2090, 1, 1, tzinfo=UTC))
 
 
 def zone_of(plan: Plan, contact: Contact) -> str:
@@ -115,12 +109,12 @@ def longest_closed(plan: Plan) -> timedelta:
     run = opening.longest_run(plan)
     if not run:
         return plan.jitter
-    change = LARGEST_CHANGE if plan.timezone == CONTACT_ZONE else _largest_change(known_zone(plan.timezone))
+    shift = LARGEST_SHIFT if plan.timezone == CONTACT_ZONE else clock_shift(known_zone(plan.timezone))
     shortest = opening.shortest_opening(plan)
     # A clock set forward can jump over a whole opening: then it is the next one that ends the wait.
-    wait = change + (run if shortest > change else 2 * run)
+    wait = shift + (run if shortest > shift else 2 * run)
     # Who leaves an opening's start by less than the opening's length is still in it.
-    return wait + plan.jitter + (wait if plan.jitter and plan.jitter + change >= shortest else timedelta(0))
+    return wait + plan.jitter + (wait if plan.jitter and plan.jitter + shift >= shortest else timedelta(0))
 
 
 def retry_at(now: datetime, attempts: int) -> datetime | None:
@@ -141,14 +135,3 @@ def quiet_length(quiet: QuietHours | None) -> timedelta:
         return timedelta(0)
     start, end = (timedelta(hours=clock.hour, minutes=clock.minute) for clock in (quiet.start, quiet.end))
     return (end - start) % timedelta(days=1) or timedelta(days=1)
-
-
-@lru_cache(maxsize=1024)
-def _largest_change(zone: str) -> timedelta:
-    """By how much the zone sets its clocks at most, as far as is known ahead."""
-    at, end = _KNOWN_AHEAD
-    changes = [at]
-    while (change := next_change(changes[-1], zone)) is not None and change < end:
-        changes.append(change)
-    offsets = [wall_clock(change, zone) - change.replace(tzinfo=None) for change in changes]
-    return max((abs(after - before) for before, after in pairwise(offsets)), default=timedelta(0))

@@ -5,12 +5,19 @@ Instants are aware `datetime`s and come out in UTC; times on the wall are naive 
 first use of a zone; nothing else here touches the world.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 import whenever
 
 from dripiq.domain.errors import PlanError
+
+LARGEST_SHIFT: Final = timedelta(hours=2)
+"""The largest `clock_shift` of any zone (Antarctica/Troll; all others set their clocks by an hour or less)."""
+
+_AHEAD: Final = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+"""The years whose changes count as known ahead: the rules of today, gone on with."""
 
 
 @lru_cache(maxsize=1)
@@ -53,3 +60,15 @@ def next_change(at: datetime, zone: str) -> datetime | None:
     """When the zone's rules next change after `at`: its offset, or only its name; None where they never do."""
     there = whenever.Instant(at).to_tz(zone).next_transition()
     return None if there is None else there.to_instant().to_stdlib()
+
+
+@lru_cache(maxsize=1024)
+def clock_shift(zone: str) -> timedelta:
+    """How far apart the zone's offsets are at most from 2025 on: how far its clocks are set, and zero where they never are."""
+    at, end = _AHEAD
+    offsets = set()
+    change: datetime | None = at
+    while change is not None and change < end:
+        offsets.add(wall_clock(change, zone) - change.replace(tzinfo=None))
+        change = next_change(change, zone)
+    return max(offsets) - min(offsets)
