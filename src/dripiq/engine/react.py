@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from dripiq.domain.events import Trigger
 from dripiq.domain.machine import advance
-from dripiq.domain.moves import Decision, Happened, Input, Stop, TimerDue
+from dripiq.domain.moves import Decision, Happened, Input, Replan, Stop, TimerDue
 from dripiq.domain.plan.model import CONTACT_ZONE
 from dripiq.engine.plan_cache import plans_of
 from dripiq.repositories.journal import write_decisions
