@@ -1,11 +1,14 @@
 """When are two plan documents the same?
 
-When their canonical forms are: keys sorted, no white space, UTF-8. The order of keys, layout and escapes don't count; the order of lists, and
-every value, do. The form survives a round trip through `jsonb`, whose numbers the plan language restricts to whole ones.
+When their canonical forms are: texts and keys in Unicode's composed form (NFC), keys sorted, no white space, UTF-8. The order of keys, layout, escapes
+and the way an accent is written don't count; the order of lists, and every other value, do. The parser reads the composed form too, so plans with one
+hash are one plan. Unicode keeps the composed form of every assigned character for ever (UAX #15, section 3). The form survives a round
+trip through `jsonb`, whose numbers the plan language restricts to whole ones.
 """
 
 import hashlib
 from collections.abc import Mapping
+from unicodedata import normalize
 
 import orjson
 
@@ -14,9 +17,10 @@ def canonical_json(document: Mapping[str, object]) -> bytes:
     """The canonical form of a JSON document.
 
     Raises:
-        TypeError: a value that JSON does not have, a lone surrogate, or a whole number beyond 64 bits (the parser reports these as faults).
+        TypeError: a value that JSON does not have, a lone surrogate, a whole number beyond 64 bits, or two keys that are one when composed (the parser
+            reports these as faults).
     """
-    return orjson.dumps(document, default=_plain, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(composed(document), option=orjson.OPT_SORT_KEYS)
 
 
 def hash_plan(document: Mapping[str, object]) -> str:
@@ -24,7 +28,17 @@ def hash_plan(document: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical_json(document)).hexdigest()
 
 
-def _plain(value: object) -> dict[str, object]:
+def composed(value: object) -> object:
+    """A JSON value with every text and key in NFC, as plain dicts and lists.
+
+    Raises:
+        TypeError: two keys of one object are the same once composed.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else normalize("NFC", value)
     if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+        entries = {composed(key): composed(item) for key, item in value.items()}
+        if len(entries) < len(value):
+            raise TypeError("two keys of an object are the same text")
+        return entries
+    return [composed(item) for item in value] if isinstance(value, (list, tuple)) else value

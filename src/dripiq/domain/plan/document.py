@@ -1,15 +1,18 @@
 """Is this a JSON document that is safe to look into?
 
 Everything about the text and none of the meaning: encoding, size, nesting, duplicate keys, numbers and texts that PostgreSQL's `jsonb` could
-not hold (NUL, lone surrogates). What passes is a mapping of plain JSON values of bounded size; nothing in here recurses over the input.
+not hold (NUL, lone surrogates). What passes is a mapping of plain JSON values of bounded size, its texts composed (NFC); nothing in here recurses
+over what has not been measured, or takes longer than in proportion to its length.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import Final, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import Final, NoReturn, cast
+from unicodedata import combining, normalize
 
+from dripiq.domain.plan.canonical import composed
 from dripiq.domain.plan.faults import FaultCode, Findings, quoted
 
 MAX_BYTES: Final = 1024 * 1024
@@ -17,7 +20,11 @@ MAX_DEPTH: Final = 16
 MAX_NUMBER: Final = 2**53
 """Whole numbers beyond this are not the same in every JSON reader (RFC 8259, section 6)."""
 
+MAX_MARKS: Final = 30
+"""Combining marks in a row, as in the Stream-Safe Text Format (UAX #15, section 13): composing takes the square of their number."""
+
 Steps = tuple[object, ...]
+_LONG_MARKS = re.compile(rb"[^\0]{%d}" % (MAX_MARKS + 1))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -25,10 +32,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class _Object(dict[str, object]):
     """A JSON object as read, and the keys it had twice."""
 
+    __slots__ = ("duplicates",)
+
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
-        counts = Counter(key for key, _ in pairs) if len(self) < len(pairs) else {}
-        self.duplicates = [key for key, count in counts.items() if count > 1]
+        self.duplicates: tuple[str, ...] = ()
+        if len(self) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            self.duplicates = tuple(key for key, count in counts.items() if count > 1)
 
 
 def load_document(
@@ -46,7 +57,9 @@ def load_document(
     if not isinstance(document, Mapping):
         findings.add("$", FaultCode.UNREADABLE, f"A plan is a JSON object, not {type_name(document)}.")
         return None
-    return document if _is_sound(document, findings, max_bytes) else None
+    if not _is_sound(document, findings, max_bytes):
+        return None
+    return cast("Mapping[str, object]", composed(document))
 
 
 def _read_json(source: str | bytes, findings: Findings, max_bytes: int) -> object:
@@ -55,7 +68,9 @@ def _read_json(source: str | bytes, findings: Findings, max_bytes: int) -> objec
         return None
     try:
         text = source.removeprefix("\ufeff") if isinstance(source, str) else source.decode("utf-8-sig")
-        return json.loads(text, object_pairs_hook=_Object, parse_int=_whole, parse_constant=_no_constant)
+        return json.loads(
+            text, object_pairs_hook=_Object, parse_int=_whole, parse_float=_fraction, parse_constant=_no_constant
+        )
     except UnicodeDecodeError as error:
         message = f"The plan is not UTF-8 (byte {error.start}): save it as UTF-8."
     except json.JSONDecodeError as error:
@@ -74,31 +89,47 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+def _fraction(digits: str) -> float:
+    if len(digits) > 40:
+        raise ValueError(f"the number {digits[:20]}… has too many digits")
+    return float(digits)
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
 def _is_sound(document: Mapping[str, object], findings: Findings, max_bytes: int) -> bool:
-    """Whether every value is one that JSON and `jsonb` have; a walk with a stack of its own."""
+    """Whether every value is one that JSON and `jsonb` have; a walk that holds one iterator a level, however wide the document is."""
     before = len(findings.faults)
     size = 0
-    stack: list[tuple[object, Steps]] = [(document, ())]
-    while stack:
-        value, path = stack.pop()
-        size += len(value) + 2 if isinstance(value, str) else 1
+    steps: list[object] = []
+    levels: list[Iterator[tuple[object, object]]] = [iter([(None, document)])]
+    while levels:
+        for step, value in levels[-1]:
+            if type(value) is str and value.isascii() and "\0" not in value:  # nearly all
+                size += len(value)
+                continue
+            path = (*steps, step)[1:]
+            if isinstance(value, str) or not isinstance(value, (list, tuple, Mapping)):
+                size += len(value) if isinstance(value, str) else 0
+                _check_scalar(value, path, findings)
+            elif len(path) >= MAX_DEPTH:
+                message = f"The plan is nested more than {MAX_DEPTH} levels deep: flatten it."
+                findings.add(json_path(path), FaultCode.TOO_DEEP, message)
+            else:
+                size += len(value)
+                if isinstance(value, Mapping) and size <= max_bytes:
+                    size += _check_keys(value, path, findings)
+                steps.append(step)
+                levels.append(iter(value.items() if isinstance(value, Mapping) else enumerate(value)))
+                break
+        else:
+            levels.pop()
+            del steps[-1:]
         if size > max_bytes:
             findings.add("$", FaultCode.TOO_LARGE, f"The plan is longer than {max_bytes} bytes: shorten it.")
             return False
-        if isinstance(value, str) or not isinstance(value, (dict, list, tuple, Mapping)):
-            _check_scalar(value, path, findings)
-        elif len(path) >= MAX_DEPTH:
-            message = f"The plan is nested more than {MAX_DEPTH} levels deep: flatten it."
-            findings.add(json_path(path), FaultCode.TOO_DEEP, message)
-        elif isinstance(value, (list, tuple)):
-            stack.extend((value[index], (*path, index)) for index in range(len(value) - 1, -1, -1))
-        else:
-            size += _check_keys(value, path, findings)
-            stack.extend((value[key], (*path, key)) for key in reversed([*value]))
     return len(findings.faults) == before
 
 
@@ -107,25 +138,26 @@ def _check_keys(value: Mapping[object, object], path: Steps, findings: Findings)
     for key in getattr(value, "duplicates", ()):
         message = f"The key {quoted(key)} stands here twice: keep one."
         findings.add(json_path((*path, key)), FaultCode.DUPLICATE_KEY, message)
+    seen: set[str] = set()
     for key in value:
+        if isinstance(key, str) and key.isascii() and "\0" not in key:
+            continue
+        before = len(findings.faults)
         _check_scalar(key if isinstance(key, str) else object(), (*path, key), findings)
-    return sum(len(key) + 3 for key in value if isinstance(key, str))
+        if len(findings.faults) == before and isinstance(key, str):
+            whole = normalize("NFC", key)
+            if whole in seen or (whole != key and whole in value):
+                message = f"The key {quoted(whole)} stands here twice, its accents written in two ways: keep one."
+                findings.add(json_path((*path, whole)), FaultCode.DUPLICATE_KEY, message)
+            seen.add(whole)
+    return sum(len(key) for key in value if isinstance(key, str))
 
 
 def _check_scalar(value: object, path: Steps, findings: Findings) -> None:
     if isinstance(value, str):
-        if not value.isascii() and _SURROGATE.search(value):
-            findings.add(
-                json_path(path),
-                FaultCode.INVALID_TEXT,
-                "The text holds half of a surrogate pair: write the whole character.",
-            )
-        elif "\0" in value:
-            findings.add(
-                json_path(path),
-                FaultCode.INVALID_TEXT,
-                "The text holds a NUL character, which PostgreSQL cannot store: remove it.",
-            )
+        problem = None if value.isascii() and "\0" not in value else _text_problem(value)
+        if problem is not None:
+            findings.add(json_path(path), FaultCode.INVALID_TEXT, problem)
     elif (isinstance(value, int) and abs(value) > MAX_NUMBER) or (
         isinstance(value, float) and not abs(value) <= MAX_NUMBER
     ):
@@ -133,11 +165,18 @@ def _check_scalar(value: object, path: Steps, findings: Findings) -> None:
             json_path(path), FaultCode.OUT_OF_RANGE, f"The number is beyond {MAX_NUMBER}: write a smaller one."
         )
     elif value is not None and not isinstance(value, (int, float)):
-        findings.add(
-            json_path(path),
-            FaultCode.WRONG_TYPE,
-            f"{type(value).__name__} is not a JSON value: use text, numbers, lists and objects.",
-        )
+        message = f"{type(value).__name__} is not a JSON value: use text, numbers, lists and objects."
+        findings.add(json_path(path), FaultCode.WRONG_TYPE, message)
+
+
+def _text_problem(text: str) -> str | None:
+    if _SURROGATE.search(text):
+        return "The text holds half of a surrogate pair: write the whole character."
+    if "\0" in text:
+        return "The text holds a NUL character, which PostgreSQL cannot store: remove it."
+    if _LONG_MARKS.search(bytes(map(combining, text))):
+        return f"The text holds more than {MAX_MARKS} combining marks in a row: remove some."
+    return None
 
 
 def json_path(path: Steps) -> str:

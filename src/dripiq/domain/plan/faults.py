@@ -6,7 +6,7 @@ raised one by one, so that a plan's author sees all of them at once.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +14,9 @@ from dripiq.domain.errors import PlanError
 
 MAX_FAULTS: Final = 500
 """Findings kept; a document with more is no plan, and its report should stay readable."""
+
+PATIENCE: Final = 1_500_000
+"""Pairs of letters that the hints of one report compare, some 100 ms."""
 
 
 class FaultCode(StrEnum):
@@ -29,14 +32,15 @@ class FaultCode(StrEnum):
     WRONG_TYPE = "wrong_type"
     MISSING_KEY = "missing_key"
     UNKNOWN_KEY = "unknown_key"
-    UNSUPPORTED_KEY = "unsupported_key"
     MISPLACED_KEY = "misplaced_key"
     UNSUPPORTED_VERSION = "unsupported_version"
     UNKNOWN_WORD = "unknown_word"
     INVALID_ID = "invalid_id"
     DUPLICATE_ID = "duplicate_id"
+    DUPLICATE_ITEM = "duplicate_item"
     INVALID_DURATION = "invalid_duration"
     INVALID_TIME = "invalid_time"
+    INVALID_DATE = "invalid_date"
     OUT_OF_RANGE = "out_of_range"
     TOO_MANY = "too_many"
     # The meaning
@@ -63,6 +67,10 @@ class Fault:
     message: str
 
 
+MORE_FAULTS: Final = Fault("$", FaultCode.TOO_MANY, f"There are more than {MAX_FAULTS} faults: mend these first.")
+"""What ends a report that is full."""
+
+
 class UnreadablePlan(PlanError):  # noqa: N818  (says what the plan is, as its parent says what it has)
     """The source is no JSON object within the bounds, so nothing can be said about the plan in it."""
 
@@ -71,24 +79,64 @@ class UnreadablePlan(PlanError):  # noqa: N818  (says what the plan is, as its p
     http_status = 400
 
 
+class ReportFull(Exception):  # noqa: N818  (no error: whoever collects the findings stops)
+    """There are more faults than a report shows."""
+
+
+class Hints:
+    """Looks for the word that was meant, with a bound on the work for one report: comparing two texts takes the product of their lengths."""
+
+    def __init__(self) -> None:
+        self.patience = PATIENCE
+
+    def near(self, word: str, known: Iterable[str]) -> str:
+        """` (did you mean "…"?)` with the nearest known word, or nothing where none is near, or patience is used up."""
+        if self.patience <= 0:
+            return ""
+        word = word[:64].lower()
+        matcher = SequenceMatcher(b=word, autojunk=False)
+        best, nearest = 0.65, ""
+        for candidate in known:
+            lower = candidate.lower()
+            if lower == word:
+                return f' (did you mean "{candidate}"?)'
+            matcher.set_seq1(lower[:64])
+            self.patience -= 20
+            if matcher.real_quick_ratio() < best:
+                continue
+            self.patience -= 10 * len(word)
+            if matcher.quick_ratio() >= best:
+                self.patience -= min(len(lower), 64) * len(word)
+                ratio = matcher.ratio()
+                if ratio > best or (ratio == best and not nearest):
+                    best, nearest = ratio, candidate
+            if self.patience <= 0:
+                break
+        return f' (did you mean "{nearest}"?)' if nearest else ""
+
+
 @dataclass(slots=True)
 class Findings:
-    """Collects faults, at most `MAX_FAULTS` and one that tells how many more there were."""
+    """Collects faults, `MAX_FAULTS` of them at most."""
 
     faults: list[Fault] = field(default_factory=list)
-    more: int = 0
+    hints: Hints = field(default_factory=Hints)
+    full: bool = False
 
     def add(self, path: str, code: FaultCode, message: str) -> None:
-        if len(self.faults) < MAX_FAULTS:
-            self.faults.append(Fault(path, code, message))
-        else:
-            self.more += 1
+        """Keep a fault.
+
+        Raises:
+            ReportFull: there is no room for it.
+        """
+        if len(self.faults) == MAX_FAULTS:
+            self.full = True
+            raise ReportFull
+        self.faults.append(Fault(path, code, message))
 
     def all(self) -> list[Fault]:
-        """What was found, in the order of finding."""
-        if not self.more:
-            return self.faults
-        return [*self.faults, Fault("$", FaultCode.TOO_MANY, f"There are {self.more} more faults: mend these first.")]
+        """What was found, in the order of finding, and whether there is more."""
+        return [*self.faults, MORE_FAULTS] if self.full else self.faults
 
 
 def plan_error(faults: Sequence[Fault]) -> PlanError:
@@ -102,10 +150,8 @@ def plan_error(faults: Sequence[Fault]) -> PlanError:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` (did you mean "…"?)` with the nearest known word, or nothing where none is near."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    near = get_close_matches(word[:64].lower(), by_lower, n=1, cutoff=0.65)
-    return f' (did you mean "{by_lower[near[0]]}"?)' if near else ""
+    """`Hints.near` for a single word; who asks for many keeps one `Hints`."""
+    return Hints().near(word, known)
 
 
 def quoted(value: object) -> str:

@@ -5,19 +5,17 @@ whether the object can still be built. A key that nobody knows is a finding, wit
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
 
 from dripiq.domain.plan.document import Steps, json_path, type_name
 from dripiq.domain.plan.durations import parse_duration
-from dripiq.domain.plan.faults import FaultCode, Findings, did_you_mean, quoted
+from dripiq.domain.plan.faults import FaultCode, Findings, quoted
+from dripiq.domain.plan.vocabulary import CLOCK_PATTERN
 
-LATER_KEYS: Final = frozenset({"sendWindow", "holidays", "jitter", "variants", "replyTo", "stopCompanyOnReply"})
-"""Keys of version 1.1 that this release does not run yet. Refused: a plan must not seem to ask for what does not happen."""
-
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+_CLOCK: Final = re.compile(CLOCK_PATTERN)
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -30,24 +28,21 @@ class Fields:
         self.findings = findings
         self.failed = False
         for key in value:
-            if key in known:
-                continue
-            if key in LATER_KEYS:
-                message = f'"{key}" belongs to version 1.1 and is not supported yet: leave it out.'
-                findings.add(self.path(key), FaultCode.UNSUPPORTED_KEY, message)
-            else:
-                message = (
-                    f"There is no key {quoted(key)} here{did_you_mean(key, known)}: remove it or correct its name."
-                )
+            if key not in known:
+                message = f"There is no key {quoted(key)} here{self.near(key, known)}: remove it or correct its name."
                 findings.add(self.path(key), FaultCode.UNKNOWN_KEY, message)
 
-    def path(self, key: object) -> str:
-        return json_path((*self.steps, key))
+    def path(self, *steps: object) -> str:
+        return json_path((*self.steps, *steps))
 
-    def fault(self, key: object, code: FaultCode, message: str) -> None:
-        """A finding at `key` that keeps the object from being built."""
+    def near(self, word: str, known: Collection[str]) -> str:
+        """` (did you mean "…"?)`, or nothing."""
+        return self.findings.hints.near(word, known)
+
+    def fault(self, step: object, code: FaultCode, message: str) -> None:
+        """A finding that keeps the object from being built, at a key or (a tuple) further down."""
         self.failed = True
-        self.findings.add(self.path(key), code, message)
+        self.findings.add(self.path(*(step if isinstance(step, tuple) else (step,))), code, message)
 
     def has(self, key: str, *, required: bool = False, hint: str = "") -> bool:
         if key not in self.value and required:
@@ -72,6 +67,17 @@ class Fields:
             return None
         return str(self.value[key])
 
+    def matching(self, key: str, pattern: re.Pattern[str], wanted: str, *, required: bool = False) -> str | None:
+        """An id of that pattern; `wanted` says what to write instead of another."""
+        text = self.text(key, required=required)
+        if text is not None and not pattern.fullmatch(text):
+            self.fault(key, FaultCode.INVALID_ID, f"{quoted(text)} is not {wanted}.")
+            return None
+        return text
+
+    def flag(self, key: str) -> bool | None:
+        return bool(self.value[key]) if self.has(key) and self._typed(key, bool, "true or false") else None
+
     def whole(self, key: str, least: int, most: int) -> int | None:
         if not self.has(key) or not self._typed(key, int, "a whole number"):
             return None
@@ -89,35 +95,40 @@ class Fields:
             self.has(key, required=True, hint=f" ({' or '.join(words)})" if len(words) < 4 else "")
         return None
 
-    def as_word(self, key: object, text: object, words: type[_Word], allowed: Collection[_Word]) -> _Word | None:
+    def as_word(self, step: object, text: object, words: type[_Word], allowed: Sequence[_Word]) -> _Word | None:
         if isinstance(text, str) and text in allowed:
             return words(text)
-        near = did_you_mean(text, allowed) if isinstance(text, str) else ""
-        known = ", ".join(allowed)
-        self.fault(key, FaultCode.UNKNOWN_WORD, f"{quoted(text)} is not known here{near}: write one of {known}.")
+        near = self.near(text, allowed) if isinstance(text, str) else ""
+        advice = f"write one of {', '.join(allowed)}" if len(allowed) > 1 else f'write "{allowed[0]}"'
+        self.fault(step, FaultCode.UNKNOWN_WORD, f"{quoted(text)} is not known here{near}: {advice}.")
         return None
 
-    def duration(self, key: str) -> timedelta | None:
+    def words(self, key: str, words: type[_Word], allowed: Sequence[_Word], *, empty: bool = False) -> list[_Word]:
+        """A list of words, each once."""
+        found = [
+            self.as_word((key, index), item, words, allowed)
+            for index, item in self.distinct(key, len(allowed), empty=empty)
+        ]
+        return [word for word in found if word is not None]
+
+    def duration(self, key: str, *, calendar: bool) -> timedelta | None:
         text = self.text(key)
         if text is None:
             return None
         try:
-            return parse_duration(text)
+            return parse_duration(text, calendar=calendar)
         except ValueError as error:
             self.fault(key, FaultCode.INVALID_DURATION, f"{quoted(text)} is not a duration: {error}.")
             return None
 
-    def clock(self, key: str) -> time | None:
-        text = self.text(key, required=True, hint=', such as "21:00"')
+    def clock(self, key: str, *, required: bool = False) -> time | None:
+        text = self.text(key, required=required, hint=', such as "21:00"')
         if text is None:
             return None
         match = _CLOCK.fullmatch(text)
         if match is None:
-            self.fault(
-                key,
-                FaultCode.INVALID_TIME,
-                f'{quoted(text)} is not a time of day: write hours and minutes, "00:00" to "23:59".',
-            )
+            message = f'{quoted(text)} is not a time of day: write hours and minutes, "00:00" to "23:59".'
+            self.fault(key, FaultCode.INVALID_TIME, message)
             return None
         return time(int(match[1]), int(match[2]))
 
@@ -126,17 +137,36 @@ class Fields:
             return None
         return Fields(self.value[key], (*self.steps, key), self.findings, known)  # type: ignore[arg-type]
 
-    def items(self, key: str) -> list[object]:
+    def items(self, key: str, most: int, *, empty: bool = False) -> list[object]:
+        """The items of a list that may be left out, at most `most`; an empty one says nothing, unless `empty` has a meaning."""
         if not self.has(key) or not self._typed(key, list, "a list"):
             return []
-        return list(self.value[key])  # type: ignore[call-overload, no-any-return]
+        items: list[object] = self.value[key]  # type: ignore[assignment]
+        if not items and not empty:
+            self.fault(key, FaultCode.MISSING_KEY, f'"{key}" is an empty list: add one entry at least.')
+        if len(items) > most:
+            message = f'"{key}" lists {len(items)}: use at most {most}.'
+            self.fault(key, FaultCode.TOO_MANY, message)
+            return []
+        return items
 
-    def objects(self, key: str, known: Collection[str]) -> Iterator["Fields"]:
+    def distinct(self, key: str, most: int, *, empty: bool = False) -> Iterator[tuple[int, object]]:
+        """The items of a list by their places; one that stands there already is a finding."""
+        seen: set[str] = set()
+        for index, item in enumerate(self.items(key, most, empty=empty)):
+            if isinstance(item, str) and item in seen:
+                message = f'{quoted(item)} stands in "{key}" already: keep one.'
+                self.fault((key, index), FaultCode.DUPLICATE_ITEM, message)
+                continue
+            if isinstance(item, str):
+                seen.add(item)
+            yield index, item
+
+    def objects(self, key: str, known: Collection[str], most: int, *, empty: bool = False) -> Iterator["Fields"]:
         """The objects of a list; whatever else stands in it is a finding."""
-        for index, item in enumerate(self.items(key)):
+        for index, item in enumerate(self.items(key, most, empty=empty)):
             if isinstance(item, Mapping):
                 yield Fields(item, (*self.steps, key, index), self.findings, known)
             else:
-                self.failed = True
-                path = json_path((*self.steps, key, index))
-                self.findings.add(path, FaultCode.WRONG_TYPE, f"An object must stand here, not {type_name(item)}.")
+                message = f"An object must stand here, not {type_name(item)}."
+                self.fault((key, index), FaultCode.WRONG_TYPE, message)
