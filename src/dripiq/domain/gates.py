@@ -14,7 +14,7 @@ from dripiq.domain.addresses import domain_of
 from dripiq.domain.moves import PAUSED, Contact
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import CampaignStatus, SuppressionScope, ValidationResult, ValidationStatus
-from dripiq.domain.timing import next_allowed
+from dripiq.domain.timing import closed_by, next_allowed
 
 SENDER_RECHECK: Final = timedelta(minutes=15)
 """How long a send waits for its sender to be verified before it asks again."""
@@ -173,8 +173,8 @@ def _sender_verified(facts: SendFacts, _plan: Plan, now: datetime) -> Closed | N
 
 
 def _window_open(facts: SendFacts, plan: Plan, now: datetime) -> Closed | None:
-    opens_at = next_allowed(plan, now, facts.contact)
-    return Closed("quiet_hours", Effect.PUT_OFF, opens_at) if opens_at > now else None
+    rule = closed_by(plan, now, facts.contact)
+    return None if rule is None else Closed(rule, Effect.PUT_OFF, next_allowed(plan, now, facts.contact))
 
 
 _RULES: Final[Mapping[Gate, Callable[[SendFacts, Plan, datetime], Closed | None]]] = {
