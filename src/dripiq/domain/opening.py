@@ -107,9 +107,10 @@ def longest_run(plan: Plan) -> timedelta:
 
 def shortest_opening(plan: Plan) -> timedelta:
     """A length that no run of open time on the wall is shorter than. It counts runs as cut at midnight where one day differs from the next."""
-    days_differ = plan.send_window is not None or plan.holidays != _NO_HOLIDAYS
-    edges = sorted({*_openings(plan), *_closings(plan)} - (set() if days_differ else {MIDNIGHT}))
     quiet, window = plan.quiet_hours, plan.send_window
+    edges = sorted({clock for span in (quiet, window) if span for clock in (span.start, span.end)})
+    if window is not None or plan.holidays != _NO_HOLIDAYS:
+        edges = sorted({MIDNIGHT, *edges})
     lengths = [
         _from_to(start, end)
         for start, end in zip(edges, edges[1:] + edges[:1], strict=True)
