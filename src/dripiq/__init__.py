@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dripiq.db.session import as_tenant
     from dripiq.domain.errors import DripiqError
+    from dripiq.domain.explanation import Explanation
     from dripiq.domain.plan.verify import check_plan
     from dripiq.engine.enroll import Enrolment, enroll
+    from dripiq.engine.explain import explain
     from dripiq.engine.steer import pause, pause_sending, resume, resume_sending, stop
     from dripiq.engine.suppress import suppress
 
@@ -27,9 +29,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "DripiqError": "dripiq.domain.errors",
     "Enrolment": "dripiq.engine.enroll",
+    "Explanation": "dripiq.domain.explanation",
     "as_tenant": "dripiq.db.session",
     "check_plan": "dripiq.domain.plan.verify",
     "enroll": "dripiq.engine.enroll",
+    "explain": "dripiq.engine.explain",
     "pause": "dripiq.engine.steer",
     "pause_sending": "dripiq.engine.steer",
     "resume": "dripiq.engine.steer",
@@ -41,9 +45,11 @@ _HOMES = {
 __all__ = [
     "DripiqError",
     "Enrolment",
+    "Explanation",
     "as_tenant",
     "check_plan",
     "enroll",
+    "explain",
     "pause",
     "pause_sending",
     "resume",

@@ -26,6 +26,8 @@ PEOPLE = {"leads", "lead_point_of_contacts"}  # joined to a campaign's keys, the
 WHOSE_IS_IT = {
     "FIND_TENANTS_BY_PROVIDER_ID": "an event knows its provider's id before it knows its tenant",
     "FIND_CAMPAIGNS": "a person names a campaign by its id alone",
+    "FIND_CONTACT_TENANTS": "a person names a contact by its id alone",
+    "FIND_ADDRESS_TENANTS": "a person names a contact by its address alone",
     "FIND_DUE_TENANTS": "which tenants have work; the claim is then made tenant by tenant",
     "FIND_NEXT_DUE": "when anybody has work next",
     "FIND_EXPIRED_TENANTS": "which tenants have leases to take back",
