@@ -13,7 +13,8 @@ from dripiq.domain.plan.canonical import canonical_json, hash_plan
 from dripiq.domain.plan.durations import MAX_DURATION, format_duration, parse_duration
 from dripiq.domain.plan.graph import components, reachable
 from dripiq.domain.plan.parse import parse_plan, read_plan
-from dripiq.domain.plan.verify import check_plan, facts
+from dripiq.domain.plan.facts import facts
+from dripiq.domain.plan.verify import check_plan
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts

@@ -1,13 +1,20 @@
 """`dripiq plan`: is this plan right?"""
 
-from collections.abc import Callable
-from typing import Annotated, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 from dripiq.cli.opening import read_file
-from dripiq.cli.output import JsonOption, say, show_json
+from dripiq.cli.output import JsonOption, say, show_json, show_table
 from dripiq.domain.errors import PlanError
+
+if TYPE_CHECKING:
+    from dripiq.domain.plan.facts import PlanFacts
+    from dripiq.domain.plan.paths import Path
+
+LISTED: Final = 100
+"""Paths that a listing shows at most."""
 
 app = typer.Typer(help="Plans: check one before anything runs.", no_args_is_help=True)
 
@@ -20,15 +27,20 @@ def _group() -> None:
 
 
 @app.command()
-def check(file: PlanArgument, as_json: JsonOption = False) -> None:
+def check(
+    file: PlanArgument,
+    as_json: JsonOption = False,
+    paths: Annotated[
+        bool, typer.Option("--paths", help=f"List the paths through the plan, the {LISTED} shortest.")
+    ] = False,
+) -> None:
     """Check a plan: every fault with its JSON path, a code and what to do; of a clean one, the most that it can do.
 
     Exit code 0: clean. 1: faults. 2: unreadable.
     """
-    from dataclasses import asdict
-
-    from dripiq.domain.plan.durations import format_duration
-    from dripiq.domain.plan.verify import check_plan, facts
+    from dripiq.domain.plan.facts import facts, facts_as_data, path_as_data
+    from dripiq.domain.plan.paths import Paths
+    from dripiq.domain.plan.verify import check_plan
 
     raw = read_file(file)
     try:
@@ -40,15 +52,49 @@ def check(file: PlanArgument, as_json: JsonOption = False) -> None:
         else:
             show_faults(error, say)
         raise typer.Exit(error.exit_code) from None
-    bounds = facts(plan)
+    known = facts(plan)
+    listed = list(Paths(plan).shortest(LISTED)) if paths else []
     if as_json:
-        known = asdict(bounds) | {"longest": format_duration(bounds.longest), "plan_hash": plan.plan_hash}
-        show_json({"file": file, "clean": True, "readable": True, "faults": [], "facts": known})
+        told = facts_as_data(known) | {"plan_hash": plan.plan_hash}
+        told |= {"listed": [path_as_data(path) for path in listed]} if paths else {}
+        show_json({"file": file, "clean": True, "readable": True, "faults": [], "facts": told})
         return
     say(f"{file}: no faults")
+    _show_facts(known)
+    if paths:
+        _show_paths(listed, known)
+
+
+def _show_facts(known: "PlanFacts") -> None:
+    from dripiq.domain.plan.durations import counted, spell_duration
+    from dripiq.domain.plan.facts import count_as_text, path_as_text
+
+    most = f"a contact gets {counted(known.most_messages, 'message')} at most, within {spell_duration(known.longest)} at most"
+    say(f"{counted(known.nodes, 'node')}; {most}")
+    if known.slowest is None:
+        say(f"{count_as_text(known.paths)} paths")
+        return
     say(
-        f"{bounds.nodes} nodes; a contact gets {bounds.most_messages} messages at most, within {format_duration(bounds.longest)} at most"
+        f"{count_as_text(known.paths)} path{'' if known.paths == 1 else 's'}; the longest: {path_as_text(known.slowest)}"
     )
+
+
+def _show_paths(listed: "Sequence[Path]", known: "PlanFacts") -> None:
+    from dripiq.domain.plan.durations import format_duration
+    from dripiq.domain.plan.facts import path_as_text
+
+    rows = [
+        {
+            "messages": path.messages,
+            "shortest": format_duration(path.shortest),
+            "longest": format_duration(path.longest),
+            "path": path_as_text(path),
+        }
+        for path in listed
+    ]
+    show_table(rows, ("messages", "shortest", "longest", "path"))
+    if known.paths != len(rows):
+        say(f"only the {len(rows)} shortest are listed")
 
 
 def show_faults(error: PlanError, write: Callable[[str], None]) -> None:
