@@ -35,17 +35,26 @@ FATES = ("delivered",) * 44 + ("bounced", "bounced", "deferred", "sent", "failed
 FOLLOWING = ("opened", "opened", "clicked", "opened", "replied")
 
 BODY = "Hello {{ contact.name }},\n\nwe have looked at {{ lead.name }} and believe that we could be of use to you. Would next week suit you?\n"
+NODES = ("intro", "bump", "last")
 PLAN = {
     "version": "1.0",
     "timezone": "UTC",
-    "start": "intro",
+    "startNodeId": "intro",
+    "maxVisits": 10,
     "nodes": [
-        {"id": "intro", "action": "send", "channel": "email", "subject": "A question", "body": BODY},
-        {"id": "bump", "action": "send", "channel": "email", "subject": "Once more", "body": BODY},
-        {"id": "last", "action": "send", "channel": "email", "subject": "A last word", "body": BODY},
+        {
+            "id": id,
+            "action": "send",
+            "channel": "email",
+            "subject": subject,
+            "body": BODY,
+            "transitions": [{"on": "no_open", "to": after}, {"on": "replied", "to": "stop"}],
+        }
+        for id, subject, after in zip(
+            NODES, ("A question", "Once more", "A last word"), (*NODES[1:], NODES[0]), strict=True
+        )
     ],
 }
-NODES = ("intro", "bump", "last")
 
 
 @dataclass(frozen=True, slots=True)
