@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dripiq.cli import bench, campaigns, contacts, database, demo, plans, running, senders, tenants
+from dripiq.cli import bench, campaigns, contacts, database, demo, explaining, plans, running, senders, tenants
 from dripiq.cli.output import note, printable
 from dripiq.domain.errors import DatabaseError, DripiqError, InputError
 
@@ -29,7 +29,7 @@ app.command("up")(running.up)
 app.command("serve")(running.serve)
 app.command("worker")(running.worker)
 app.command("demo")(demo.demo)
-app.command("demo")(demo.demo)
+app.command("explain")(explaining.explain)
 app.add_typer(database.app, name="db")
 app.add_typer(plans.app, name="plan")
 app.add_typer(tenants.app, name="tenants")

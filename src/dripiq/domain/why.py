@@ -32,15 +32,16 @@ def why_campaign(
     following: Departure | None,
     ways: Sequence[Way],
     path: Sequence[Step],
+    at: datetime,
     say: Clock,
 ) -> str:
-    """One sentence on a campaign."""
+    """One sentence on a campaign, at the time `at`."""
     if status.is_final:
         return _over(status, path, say)
     if status is CampaignStatus.DRAFT:
         return "The campaign is a draft: nothing is sent before it is started."
     if send is None:
-        return _waits(following, ways, say)
+        return _waits(following, ways, at, say)
     message = f"The message of {send.node_id!r}"
     match prospect:
         case Prospect.SENDS:
@@ -67,7 +68,7 @@ def _over(status: CampaignStatus, path: Sequence[Step], say: Clock) -> str:
     return f"The campaign {how} on {say(end.at)} ({say_code(cause)}): nothing more is sent."
 
 
-def _waits(following: Departure | None, ways: Sequence[Way], say: Clock) -> str:
+def _waits(following: Departure | None, ways: Sequence[Way], at: datetime, say: Clock) -> str:
     events = [way.on for way in ways if way.at is None]
     timers = [way for way in ways if way.at is not None]
     waits = f"The campaign waits for {' or '.join(events)}" if events else "The campaign waits"
@@ -75,7 +76,10 @@ def _waits(following: Departure | None, ways: Sequence[Way], say: Clock) -> str:
         return f"{waits}: nothing is to be sent before that."
     first = timers[0]
     assert first.at is not None
-    until = f"until {say(first.at)}"
+    if first.at <= at:
+        waits, until = f"The campaign's timer {first.on} is due", f"since {say(first.at)}"
+    else:
+        until = f"until {say(first.at)}"
     if following is None:
         return f"{waits} {until}, and ends then: no message is to come unless something happens."
     return f"{waits} {until}; then {_leaves(following, say)}."

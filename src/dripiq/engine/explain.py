@@ -173,7 +173,7 @@ def _explain_one(
         completed_at=row.completed_at,
         plan_hash=row.plan_hash,
         timezone=zone,
-        why=why_campaign(state.status, prospect, closed, pending, following, ways, path, clock_of(zone)),
+        why=why_campaign(state.status, prospect, closed, pending, following, ways, path, about.at, clock_of(zone)),
         helps=helps_with(
             closed,
             following,
