@@ -35,6 +35,9 @@ READ_SPEAKER = text("""
 def make_engine(url: str, *, pool_size: int = 5, prepared: bool = True) -> Engine:
     """Make the engine for a database; nothing is connected yet.
 
+    A statement is prepared when it comes for the sixth time, and at a ROLLBACK psycopg forgets what it has prepared: work that is repeated ends with a COMMIT
+    (`engine.begin()`), reads too.
+
     Args:
         url: `postgresql://user:password@host:port/database`, with or without `+psycopg`.
         pool_size: the most connections that this process holds; who finds none free waits.
@@ -48,6 +51,7 @@ def make_engine(url: str, *, pool_size: int = 5, prepared: bool = True) -> Engin
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
+        pool_use_lifo=True,  # the busiest connection knows the statements best
         connect_args={
             "application_name": "dripiq",
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,

@@ -25,7 +25,7 @@ class Share:
 
 def find_due(database: Engine, clock: Clock, *, after: str = "") -> list[str]:
     """The tenants with due work, those beyond `after` first: the next round starts where the last one did, and one further."""
-    with database.connect() as connection:
+    with database.begin() as connection:
         due = find_due_tenants(connection, clock.now(connection))
     later = [tenant_id for tenant_id in due if tenant_id > after]
     return later + due[: len(due) - len(later)]

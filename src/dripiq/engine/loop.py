@@ -119,9 +119,10 @@ class Worker:
         """One round over the tenants with due actions."""
         outbox = self._outbox
         due = await asyncio.to_thread(find_due, outbox.database, outbox.clock, after=self._last_tenant)
-        return await self._each(due, self._act_for)
+        return await self._each(due, self.act_for)
 
-    async def _act_for(self, tenant_id: str) -> int:
+    async def act_for(self, tenant_id: str) -> int:
+        """Take a share of what is due for one tenant, and do it; how much that was."""
         outbox = self._outbox
         self._last_tenant = tenant_id
         lease = await asyncio.to_thread(claim, outbox.database, outbox.clock, tenant_id, self._pace.share)
@@ -204,7 +205,7 @@ def _log(said: str, error: Exception) -> None:
 
 def _seconds_to_next_due(outbox: Outbox, at_most: float) -> float:
     database: Engine = outbox.database
-    with database.connect() as connection:
+    with database.begin() as connection:
         due = find_next_due(connection)
         if due is None:
             return at_most

@@ -67,7 +67,7 @@ class _Tied:
 
 def find_tenants(database: Engine) -> list[str]:
     """The tenants with deliveries that wait to be normalised."""
-    with database.connect() as connection:
+    with database.begin() as connection:
         return find_received_tenants(connection)
 
 
@@ -104,7 +104,10 @@ def _work(database: Engine, clock: Clock, tenant_id: str, limit: int) -> int:
         deliveries = read_received(connection, tenant_id, limit, MAX_BYTES)
         if deliveries:
             reads = [_read(delivery) for delivery in deliveries]
-            _apply(connection, tenant_id, deliveries[0].provider, reads, clock.now(connection))
+            events = [event for read in reads for event in read.events]
+            now = clock.now(connection)
+            take_events(connection, tenant_id, deliveries[0].provider, events, now)
+            finish_deliveries(connection, tenant_id, [_finished(read) for read in reads], now)
         return len(deliveries)
 
 
@@ -122,8 +125,13 @@ def _read(delivery: Any) -> _Read:
     )
 
 
-def _apply(connection: Connection, tenant_id: str, provider: str, reads: Sequence[_Read], now: datetime) -> None:
-    events = [event for read in reads for event in read.events]
+def take_events(
+    connection: Connection, tenant_id: str, provider: str, events: Sequence[ProviderEvent], now: datetime
+) -> None:
+    """Write what a provider says of a tenant's messages, and let campaigns answer it; what is known already changes nothing.
+
+    In the caller's transaction, which has done nothing but read so far.
+    """
     if any(event.event_type in SUPPRESSION_OF_EVENT for event in events):
         # Nothing but reads came before: every later statement sees what was committed while this waited.
         lock_exclusive(connection, [(tenant_id, channel) for channel in Channel])
@@ -138,7 +146,6 @@ def _apply(connection: Connection, tenant_id: str, provider: str, reads: Sequenc
         upsert_suppressions(connection, tenant_id, suppressions, now)
     inputs = with_colleagues_stopped(_inputs(fresh), colleagues, now)
     answer(connection, tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
-    finish_deliveries(connection, tenant_id, [_finished(read) for read in reads], now)
 
 
 def _tie(connection: Connection, tenant_id: str, provider: str, events: Sequence[ProviderEvent]) -> list[_Tied]:

@@ -38,7 +38,7 @@ READ_MESSAGES = text(
 
 READ_EVENTS = text(
     """
-    SELECT tenant_id, outbound_message_id AS message_id, event_type AS type, event_at AS at, url, provider_event_id
+    SELECT tenant_id, outbound_message_id AS message_id, event_type AS type, event_at AS at, url, provider_event_id, confidence
     FROM dripiq_app.message_events
     WHERE tenant_id = ANY (CAST(:tenant_ids AS text[]))
     ORDER BY tenant_id, event_at, id
@@ -47,7 +47,7 @@ READ_EVENTS = text(
 
 READ_MOVES = text(
     """
-    SELECT tenant_id, contact_campaign_id AS campaign_id, seq, from_node_id, to_node_id, from_status, to_status, trigger, reason
+    SELECT tenant_id, contact_campaign_id AS campaign_id, seq, from_node_id, to_node_id, from_status, to_status, trigger, reason, at
     FROM dripiq_app.campaign_transitions
     WHERE tenant_id = ANY (CAST(:tenant_ids AS text[]))
     ORDER BY tenant_id, contact_campaign_id, seq
@@ -57,7 +57,8 @@ READ_MOVES = text(
 READ_SUPPRESSIONS = text(
     """
     SELECT tenant_id, value, scope, type,
-        coalesce(CASE WHEN current_setting('track_commit_timestamp') = 'on' THEN pg_xact_commit_timestamp(xmin) END, updated_at) AS committed_at
+        coalesce(CASE WHEN :by_server AND current_setting('track_commit_timestamp') = 'on' THEN pg_xact_commit_timestamp(xmin) END, updated_at)
+            AS committed_at
     FROM dripiq_app.communication_suppressions
     WHERE tenant_id = ANY (CAST(:tenant_ids AS text[])) AND channel = 'email'
     ORDER BY tenant_id, value
@@ -136,6 +137,7 @@ class EventRow(NamedTuple):
     at: datetime
     url: str | None
     provider_event_id: str
+    confidence: str
 
 
 class MoveRow(NamedTuple):
@@ -150,6 +152,7 @@ class MoveRow(NamedTuple):
     to_status: str
     trigger: str
     reason: str | None
+    at: datetime
 
 
 class SuppressionRow(NamedTuple):
@@ -187,15 +190,21 @@ class Record:
     suppressions: Sequence[SuppressionRow]
 
 
-def read_record(connection: Connection, tenant_ids: Iterable[str]) -> Record:
-    """Read all of it; the caller's transaction is REPEATABLE READ, so that it fits together."""
+def read_record(connection: Connection, tenant_ids: Iterable[str], *, virtual: bool = False) -> Record:
+    """Read all of it; the caller's transaction is REPEATABLE READ, so that it fits together.
+
+    Args:
+        virtual: the engine's time was not the server's, so commits are told by the engine's too.
+    """
     tenants = {"tenant_ids": sorted(tenant_ids)}
     return Record(
         campaigns=[CampaignRow(*row) for row in connection.execute(READ_CAMPAIGNS, tenants)],
         messages=[MessageRow(*row) for row in connection.execute(READ_MESSAGES, tenants)],
         events=[EventRow(*row) for row in connection.execute(READ_EVENTS, tenants)],
         moves=[MoveRow(*row) for row in connection.execute(READ_MOVES, tenants)],
-        suppressions=[SuppressionRow(*row) for row in connection.execute(READ_SUPPRESSIONS, tenants)],
+        suppressions=[
+            SuppressionRow(*row) for row in connection.execute(READ_SUPPRESSIONS, {**tenants, "by_server": not virtual})
+        ],
     )
 
 

@@ -71,14 +71,20 @@ READ_ZONES = text(
 READ_COLLEAGUES = text(
     """
     SELECT replied.id AS replied_id, other.id
-    FROM dripiq_app.contact_campaigns AS replied
-    JOIN dripiq_app.contact_campaigns AS other
-        ON other.tenant_id = :tenant_id AND other.lead_id = replied.lead_id AND other.id <> replied.id
-    WHERE replied.tenant_id = :tenant_id AND replied.id = ANY (CAST(:ids AS text[]))
-      AND replied.plan_json -> 'stopCompanyOnReply' = 'true' AND other.status IN ('draft', 'active', 'paused')
+    FROM (
+        SELECT id, lead_id FROM dripiq_app.contact_campaigns
+        WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[])) AND plan_json -> 'stopCompanyOnReply' = 'true'
+        OFFSET 0
+    ) AS replied
+    CROSS JOIN LATERAL (
+        SELECT id FROM dripiq_app.contact_campaigns
+        WHERE tenant_id = :tenant_id AND lead_id = replied.lead_id AND id <> replied.id AND status IN ('draft', 'active', 'paused')
+        OFFSET 0
+    ) AS other
     ORDER BY other.id
     """
 )
+"""First who replied on a plan that says so, then the few of the same lead: as one join, the planner may walk all the tenant's active campaigns."""
 
 READ_RECORDED = text(
     """

@@ -38,6 +38,7 @@ _WORDS = {
     "bounce": EventType.BOUNCED,
     "spamreport": EventType.SPAMREPORT,
     "unsubscribe": EventType.UNSUBSCRIBED,
+    "reply": EventType.REPLIED,  # no word of SendGrid's: simulated recipients say so
 }
 
 
