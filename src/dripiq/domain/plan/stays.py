@@ -26,11 +26,14 @@ _NOTHING: Final = timedelta(0)
 
 
 class Before(Enum):
-    """Whether the provider took a message of this campaign before a node is entered."""
+    """Whether the provider took a message of this campaign before a node is entered. `OPENED`: it did, and a wait is entered as it is opened, so by a
+    click perhaps, which from then on counts as a click only.
+    """
 
     NO = "no"
     MAYBE = "maybe"
     YES = "yes"
+    OPENED = "opened"
 
 
 Standing = tuple[str, Before]
@@ -122,11 +125,14 @@ class _Stay:
 
     def _after(self, way: Transition) -> Before:
         """A send that is left has been taken, unless it was refused. What belongs to the contact and comes before it speaks of a message, too."""
-        if not self.sends:
-            of_message = way.after is None and way.on not in CONTACT_WIDE
-            return Before.YES if of_message else self.before
-        refused = way.on is Trigger.FAILED and self.before is not Before.YES
-        return Before.MAYBE if refused else Before.YES
+        onward = self.plan.nodes.get(way.to)
+        waits = onward is not None and onward.action is NodeAction.WAIT
+        of_message = way.after is None and (self.sends or way.on not in CONTACT_WIDE)
+        if waits and (way.on is Trigger.OPENED or (self.before is Before.OPENED and not way.after)):
+            return Before.OPENED
+        if self.sends and way.on is Trigger.FAILED and self.before in (Before.NO, Before.MAYBE):
+            return Before.MAYBE
+        return Before.YES if self.sends or of_message or self.before is Before.OPENED else self.before
 
     def _closes(self) -> timedelta | None:
         """The last window of those of the events; None where no event has a way on."""
@@ -160,10 +166,8 @@ class _Stay:
             met = {event, *([IMPLIES[event]] if event in IMPLIES else [])}
             if all(self._can_miss(self.ways[one], after) for one in met if one in self.ways):
                 yield frozenset(met - self.ways.keys())
-        if not self.sends and awaited in IMPLIES:
-            yield frozenset(
-                {awaited}
-            )  # a click that was taken as the open before the wait counts as no more than a click here
+        if self.before is Before.OPENED and awaited in IMPLIES:
+            yield frozenset({awaited})
 
     def _can_miss(self, way: Transition, after: timedelta) -> bool:
         """Whether the event of `way` can come by `after` and not take it: on weak evidence, or out of its window."""

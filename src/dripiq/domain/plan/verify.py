@@ -129,7 +129,7 @@ def _channel(path: str, node: Node, plan: Plan) -> Iterator[Fault]:
 
 
 def _thread(path: str, node: Node, before: Mapping[Before, object]) -> Iterator[Fault]:
-    if node.in_thread and before.keys() - {Before.YES}:
+    if node.in_thread and not before.keys().isdisjoint((Before.NO, Before.MAYBE)):
         message = (
             f"The node {quoted(node.id)} answers the message before it, and it can be reached before any was sent: "
             'remove "replyTo", or send a message on every way to it.'
