@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from dripiq.domain.errors import DripiqError
     from dripiq.domain.explanation import Explanation
     from dripiq.domain.plan.verify import check_plan
+    from dripiq.domain.plan_diff import PlanDiff
     from dripiq.engine.enroll import Enrolment, enroll
     from dripiq.engine.explain import explain
+    from dripiq.engine.replan import replan, roll_back
     from dripiq.engine.steer import pause, pause_sending, resume, resume_sending, stop
     from dripiq.engine.suppress import suppress
 
@@ -30,14 +32,17 @@ _HOMES = {
     "DripiqError": "dripiq.domain.errors",
     "Enrolment": "dripiq.engine.enroll",
     "Explanation": "dripiq.domain.explanation",
+    "PlanDiff": "dripiq.domain.plan_diff",
     "as_tenant": "dripiq.db.session",
     "check_plan": "dripiq.domain.plan.verify",
     "enroll": "dripiq.engine.enroll",
     "explain": "dripiq.engine.explain",
     "pause": "dripiq.engine.steer",
     "pause_sending": "dripiq.engine.steer",
+    "replan": "dripiq.engine.replan",
     "resume": "dripiq.engine.steer",
     "resume_sending": "dripiq.engine.steer",
+    "roll_back": "dripiq.engine.replan",
     "stop": "dripiq.engine.steer",
     "suppress": "dripiq.engine.suppress",
 }
@@ -52,8 +57,10 @@ __all__ = [
     "explain",
     "pause",
     "pause_sending",
+    "replan",
     "resume",
     "resume_sending",
+    "roll_back",
     "stop",
     "suppress",
 ]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from dripiq.domain.events import Trigger
 from dripiq.domain.machine import advance
 from dripiq.domain.moves import Decision, Happened, Input, Replan, Stop, TimerDue
-from dripiq.domain.plan.model import CONTACT_ZONE
+from dripiq.domain.plan.model import CONTACT_ZONE, Plan
 from dripiq.engine.plan_cache import plans_of
 from dripiq.repositories.journal import write_decisions
 from dripiq.repositories.standing import LockedCampaign, lock_campaigns, read_colleagues, read_recorded, with_zones
@@ -64,18 +64,34 @@ def answer(
 ) -> dict[str, Decision]:
     """The same for campaigns that this transaction has locked already (`standing.lock_campaigns`)."""
     plans = plans_of(connection, tenant_id, ((campaign.id, campaign.plan_hash) for campaign in campaigns))
+    decided = decide(connection, tenant_id, campaigns, inputs, plans, now)
+    write_decisions(connection, tenant_id, decided, now)
+    return {campaign.id: decision for campaign, decision in decided}
+
+
+def decide(
+    connection: Connection,
+    tenant_id: str,
+    campaigns: Sequence[LockedCampaign],
+    inputs: Inputs,
+    plans: Mapping[str, Plan],
+    now: datetime,
+) -> list[tuple[LockedCampaign, Decision]]:
+    """What `answer` would write, with nothing written.
+
+    Args:
+        plans: by hash, at least those that the campaigns name.
+    """
     local = {plan_hash for plan_hash, plan in plans.items() if plan.timezone == CONTACT_ZONE}
     campaigns = with_zones(connection, tenant_id, campaigns, local)
     recorded = _recorded(connection, tenant_id, campaigns, inputs)
-    decided = [
+    return [
         (
             campaign,
             advance(plans[campaign.plan_hash], campaign.state, inputs[campaign.id], recorded.get(campaign.id, ()), now),
         )
         for campaign in campaigns
     ]
-    write_decisions(connection, tenant_id, decided, now)
-    return {campaign.id: decision for campaign, decision in decided}
 
 
 def _recorded(

@@ -1,0 +1,68 @@
+"""Who would be sent a text that they have had already?
+
+Every send that a campaign can still come to is rendered for its contact, and compared with what was sent in it. The unsubscribe link counts for nothing; a
+text that cannot be rendered is no repeat (its send will be held, and says why).
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from dripiq.domain.errors import DripiqError
+from dripiq.domain.moves import State
+from dripiq.domain.plan.model import Node, Plan
+from dripiq.domain.plan_diff import Repeat, text_hash
+from dripiq.domain.render import render, render_html, render_subject
+from dripiq.domain.replan import sends_ahead
+from dripiq.domain.variants import content_of
+from dripiq.repositories.outbox import read_senders, read_tenant
+from dripiq.repositories.replanning import read_recipients, read_sent
+
+_LINK: Final = "https://dripiq.invalid/unsubscribe/x"
+"""Stands for the unsubscribe link, as `text_hash` passes over it."""
+
+
+def find_repeats(
+    connection: Connection, tenant_id: str, campaigns: Mapping[str, tuple[Plan, State]]
+) -> Iterator[Repeat]:
+    """The repeats that these campaigns, by id, have ahead on their plans from where they stand."""
+    sent: dict[str, dict[str, datetime]] = {}
+    for row in read_sent(connection, tenant_id, campaigns) if campaigns else ():
+        said = text_hash(row.subject, row.rendered_body, row.rendered_html)
+        sent.setdefault(row.contact_campaign_id, {}).setdefault(said, row.sent_at)
+    if not sent:
+        return
+    recipients = read_recipients(connection, tenant_id, sent)
+    ahead = {r.campaign_id: list(sends_ahead(*campaigns[r.campaign_id])) for r in recipients}
+    named = {r.sender_identity_id for r in recipients} | {n.sender_identity_id for ns in ahead.values() for n in ns}
+    senders = {row.id: row for row in read_senders(connection, tenant_id, [name for name in named if name])}
+    default = next((sender for sender in senders.values() if sender.is_default), None)
+    tenant = (read_tenant(connection, tenant_id) or ({}, False))[0]
+    for recipient in recipients:
+        for node in ahead[recipient.campaign_id]:
+            name = node.sender_identity_id or recipient.sender_identity_id
+            sender = senders.get(name) if name is not None else default
+            at = sent[recipient.campaign_id].get(_said(node, recipient, sender, tenant) or "")
+            if at is not None:
+                yield Repeat(recipient.campaign_id, recipient.contact.get("email"), node.id, at)
+
+
+def _said(node: Node, recipient: Any, sender: Any, tenant: Mapping[str, Any]) -> str | None:
+    """The hash of what a node would say to a contact; None where it cannot be rendered."""
+    content = content_of(node, recipient.contact_id)
+    context = {
+        "contact": recipient.contact,
+        "lead": recipient.lead,
+        "tenant": tenant,
+        "sender": {} if sender is None else {"email": sender.from_email, "name": sender.from_name},
+        "unsubscribe_url": _LINK,
+    }
+    try:
+        subject = None if content.subject is None else render_subject(content.subject, context)
+        html = None if content.html is None else render_html(content.html, context)
+        body = None if content.body is None else render(content.body, context)
+    except DripiqError:
+        return None
+    return text_hash(subject, body, html)
