@@ -21,7 +21,7 @@ from dripiq.domain.unsubscribe import Subscription, sign
 from dripiq.engine.claim import Share
 from dripiq.engine.clock import DatabaseClock
 from dripiq.engine.dispatch import Outbox
-from dripiq.engine.dispatch.prepare import Unsubscribe
+from dripiq.engine.dispatch.draft import Unsubscribe
 from dripiq.engine.loop import Pace, Worker
 
 

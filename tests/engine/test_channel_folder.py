@@ -4,6 +4,7 @@ import asyncio
 import email
 import email.policy
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def mail(id: str, tenant_id: str = "t1", **changes: Any) -> OutgoingMessage:
         "subject": "Hello",
         "body": "Hello.\n",
         "message_id": f"{id.strip('/')}@example.org",
+        "at": datetime(2026, 3, 4, 12, tzinfo=UTC),
         **changes,
     }
     return OutgoingMessage(**values)
@@ -102,10 +104,10 @@ def test_a_disk_that_hangs_leaves_unknown_what_it_has_not_confirmed(
         loop = asyncio.get_running_loop()
         thawed = asyncio.Event()
 
-        def stuck(message: OutgoingMessage, at: Any) -> bytes:
+        def stuck(message: OutgoingMessage) -> bytes:
             if message.id == "b":
                 asyncio.run_coroutine_threadsafe(thawed.wait(), loop).result()
-            return build(message, at)
+            return build(message)
 
         monkeypatch.setattr("dripiq.channels.folder.build", stuck)
         outcomes = await FolderSender(tmp_path, timeout=1.0).send([mail("a"), mail("b"), mail("c")])

@@ -53,6 +53,7 @@ def mails(count: int, **changes: Any) -> list[OutgoingMessage]:
             subject="Hello",
             body="Hello.\n",
             message_id=f"m{number}@example.org",
+            at=datetime.datetime(2026, 3, 4, 12, tzinfo=datetime.UTC),
             **changes,
         )
         for number in range(count)

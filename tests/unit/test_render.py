@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (the tables of problems hold whole sentences; broken up, they could not be searched for)
 
+import contextlib
 import time
 from types import MappingProxyType
 from typing import Any
@@ -16,10 +17,11 @@ from dripiq.domain.render import (
     TemplateError,
     check_template,
     render,
+    render_html,
     render_subject,
     variables,
 )
-from dripiq.domain.sandbox import SANDBOX
+from dripiq.domain.sandbox import HTML_SANDBOX, SANDBOX
 from dripiq.domain.templates import _Full, _plain_parts, compiled
 
 CONTEXT: dict[str, Any] = {
@@ -29,6 +31,7 @@ CONTEXT: dict[str, Any] = {
     "tenant": {"name": "dripiq"},
     "unsubscribe_url": "https://example.com/u?a=1&b=2",
 }  # fmt: skip
+LARGE: dict[str, Any] = {**CONTEXT, "contact": {**CONTEXT["contact"], "bio": "é'<" * 300_000, "tags": ["a"] * 50}}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,9 @@ def test_each_problem_of_a_template_is_told_without_a_contact(template: str, cod
     assert [(problem.code, problem.message) for problem in check_template(template)] == [(code, message)]
 
 
+TOO_MUCH = "it does too much: shorten its loops, or the texts they work on"
+
+
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
@@ -137,22 +143,111 @@ def test_each_problem_of_a_template_is_told_without_a_contact(template: str, cod
         ("{% for i in (1..200) %}{% for j in (1..200) %}x{% endfor %}{% endfor %}", "loop iteration limit reached"),
         ("{{ (1..999999999) | join: 'x' }}", "the range is longer than 10000"),
         ("{% for i in (1..9999) %}" + "x" * 101 + "{% endfor %}", "output stream limit reached"),
-        ("{% assign a = 'x' %}" + "{% assign a = a | append: a %}" * 40, "append makes more than 1000000 characters"),
-        ("{% capture a %}{% for i in (1..9999) %}xxxxxxxxxx{% endfor %}{% endcapture %}{{ a | replace: 'x', a }}", "replace would make more than 1000000 characters"),
-        ("{% capture a %}{% for i in (1..9999) %}x{% endfor %}{% endcapture %}{{ (1..9999) | join: a }}", "join would make more than 1000000 characters"),
+        ("{% assign a = 'x' %}" + "{% assign a = a | append: a %}" * 40, TOO_MUCH),
+        ("{% capture a %}{% for i in (1..4999) %}xxxxxxxxxx{% endfor %}{% endcapture %}{{ a | replace: 'x', a }}", "replace would make more than 1000000 characters"),
+        ("{% capture a %}{% for i in (1..4999) %}x{% endfor %}{% endcapture %}{{ (1..9999) | join: a }}", "join would make more than 1000000 characters"),
         ("{% assign a = 999999 %}" + "{% assign a = a | times: a %}" * 40, "times makes a number beyond 1000000000000000"),
         ("{{ 'now' | date: '%Y' }}", "'now' is not available: a template has no clock"),
         ("{{ 1 | divided_by: 0 }}", "divided_by: can't divide by 0"),
+        ("{{ contact.bio | date: '%Y' }}", "a date and its format have at most 100 characters"),
     ],
 )  # fmt: skip
 def test_what_a_template_may_use_up_is_bounded(template: str, reason: str) -> None:
     assert check_template(template) == []
     begun = time.process_time()
     with pytest.raises(TemplateError) as caught:
-        render(template, CONTEXT)
+        render(template, LARGE)
     assert caught.value.message == f"The template cannot be rendered: {reason}."
     assert caught.value.error_code == "template_failed"
     assert time.process_time() - begun < 2
+
+
+MANY_TESTS = "{% if " + " or ".join(["1==2"] * 55) + " %}{% endif %}"
+MANY_FILTERS = "{{ 1" + "|abs" * 120 + " }}"
+MANY_NAMES = "".join(f"{{% assign a{n} = 1 %}}" for n in range(480))
+
+
+@pytest.mark.parametrize("html", [False, True], ids=["text", "html"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in (1..9999) %}" + MANY_TESTS + "{% endfor %}",
+        "{% for i in (1..180) %}" + MANY_TESTS * 10 + "{% endfor %}",
+        "{% for i in (1..300) %}" + MANY_FILTERS + "{% endfor %}",
+        "{% for i in (1..2000) %}" + MANY_FILTERS + "{% endfor %}",
+        "{% for i in (1..2000) %}{% endfor %}" * 20,
+        "{% for i in (1..90) %}{% for j in (1..100) %}{{ i }}{{ j }}{% endfor %}{% endfor %}",
+        "{% for i in (1..9999) %}{% if contact.bio contains 'zq' %}{% endif %}{% endfor %}",
+        "{% assign b = contact.bio %}{% for i in (1..9999) %}{% if contact.bio == b %}{% endif %}{% endfor %}",
+        "{% for i in (1..100) %}{{ contact.bio | replace: 'é','xé' | size }}{% endfor %}",
+        "{% for i in (1..100) %}{{ contact.bio | url_encode | size }}{% endfor %}",
+        "{% assign x = contact.bio | split: '' %}" + "{% assign y = x | join: 'é' %}" * 10,
+        "{% for i in (1..9999) %}{% capture b %}" + "é" * 90_000 + "{% endcapture %}{% endfor %}",
+        "{% for i in (1..9999) %}{% capture b %}{{ contact.bio }}{% endcapture %}{% endfor %}",
+        MANY_NAMES + "{% for i in (1..200) %}" + MANY_NAMES + "{% endfor %}",
+        "{{ contact.bio | squish | squish | newline_to_br | escape | escape_once | upcase | size }}",
+        "{% for i in (1..2000) %}{{ 'mon tue wed thu fri sat sun jan feb mar apr may' | append: i | date: '%Y' }}{% endfor %}",
+        "{% for i in (1..9999) %}{{ contact.tags | join: '' | size }}{% endfor %}",
+    ],
+    ids=lambda template: template[:40] if isinstance(template, str) else None,
+)
+def test_nothing_renders_for_long(template: str, html: bool) -> None:
+    try:
+        ready = compiled(template, html=html)
+    except TemplateError:
+        return  # refused before it could
+    begun = time.process_time()
+    with contextlib.suppress(TemplateError):
+        ready.render(LARGE)
+    assert time.process_time() - begun < 0.5  # a tenth of that, on a machine with nothing else to do
+
+
+def test_long_messages_stay_well_within_the_bounds() -> None:
+    bio = "A sentence about somebody, as long as such sentences are.\n" * 500
+    tags = [f"tag {number}" for number in range(500)]
+    template = "{{ contact.bio | strip | newline_to_br }}{% for tag in contact.tags %}<li>{{ forloop.index }}. {{ tag | upcase }}</li>{% endfor %}"
+    text = render_html(template * 1, {"contact": {"bio": bio, "tags": tags}})
+    assert text.count("<li>") == 500
+    assert len(text) > 30_000
+
+
+@pytest.mark.parametrize(
+    ("template", "html"),
+    [
+        ("<b>{{ contact.name }}</b> & co", "<b>&lt;i&gt;A &amp; &#34;B&#34; &#39;C&#39;</b> & co"),
+        ('<b>{{ contact.none | default: "<br>" }}</b>', "<b><br></b>"),
+        ("<a href='{{ unsubscribe_url }}'>", "<a href='https://example.com/u?a=1&amp;b=2'>"),
+        ("{{ contact.name | upcase }}", "&lt;I&gt;A &amp; &#34;B&#34; &#39;C&#39;"),
+        ("{{ contact.name | escape }}", "&lt;i&gt;A &amp; &#34;B&#34; &#39;C&#39;"),
+        ("{{ contact.name | append: '<br>' }}", "&lt;i&gt;A &amp; &#34;B&#34; &#39;C&#39;<br>"),
+        ("{{ '<br>' | append: contact.name }}", "<br>&lt;i&gt;A &amp; &#34;B&#34; &#39;C&#39;"),
+        ("{{ contact.lines | newline_to_br }}", "a&lt;<br />\nb"),
+        ("{% for tag in contact.tags %}<li>{{ tag }}</li>{% endfor %}", "<li>&lt;1&gt;</li><li>2</li>"),
+        ("{{ contact.tags }}", "&lt;1&gt;2"),
+        ("{% capture x %}<b>{{ contact.name }}</b>{% endcapture %}{{ x }}", "<b>&lt;i&gt;A &amp; &#34;B&#34; &#39;C&#39;</b>"),
+        ("{% if contact.lines contains '<' and contact.tags[0] == '<1>' %}same{% endif %}", "same"),
+    ],
+)  # fmt: skip
+def test_in_html_every_value_is_escaped_and_the_template_itself_is_not(template: str, html: str) -> None:
+    contact = {"name": "<i>A & \"B\" 'C'", "lines": "a<\nb", "tags": ["<1>", 2]}
+    assert render_html(template, {**CONTEXT, "contact": contact}) == html
+
+
+@pytest.mark.parametrize("first", sorted(SANDBOX.filters))
+def test_no_filter_and_no_two_let_a_value_through_unescaped(first: str) -> None:
+    given = {"replace": ": 'x', 'y'", "replace_first": ": 'x', 'y'", "replace_last": ": 'x', 'y'", "slice": ": 0, 99"}  # fmt: skip
+    counted = ["truncate", "truncatewords", "at_least", "at_most", "plus", "minus", "times", "divided_by", "modulo", "round"]  # fmt: skip
+    given |= dict.fromkeys(counted, ": 9")
+    worded = ["append", "prepend", "remove", "remove_first", "remove_last", "split", "join", "default", "date"]
+    given |= dict.fromkeys(worded, ": 'x'")
+    for second in ("", *SANDBOX.filters):
+        steps = "".join(f" | {name}{given.get(name, '')}" for name in (first, second) if name)
+        for template in (f"{{{{ contact.name{steps} }}}}", f"{{% assign v = contact.name{steps} %}}{{{{ v }}}}"):
+            for value in ("<img src=q onerror=1>\"'", "%3Cimg src=q%3E", ["<img", ">"], {"a": "<img>"}):
+                with contextlib.suppress(TemplateError, MissingVariable):
+                    html = render_html(template, {**CONTEXT, "contact": {"name": value}}).replace("<br />", "")
+                    assert "<img" not in html
+                    assert '"' not in html
 
 
 @pytest.mark.parametrize(
@@ -222,15 +317,17 @@ def outcome(template: Any, context: dict[str, Any]) -> tuple[str, str]:
 def test_the_fast_form_and_the_library_agree(template: str, context: dict[str, Any]) -> None:
     if _plain_parts(template) is None:
         return
-    fast, full = compiled(template), _Full(SANDBOX.from_string(template), frozenset())
-    assert outcome(fast, context) == outcome(full, context)
-    assert list(fast.problems()) == list(full.problems())
+    for html, sandbox in ((False, SANDBOX), (True, HTML_SANDBOX)):
+        fast, full = compiled(template, html=html), _Full(sandbox.from_string(template), frozenset())
+        assert outcome(fast, context) == outcome(full, context)
+        assert list(fast.problems()) == list(full.problems())
 
 
 @given(template=templates, context=contexts)
 def test_no_template_raises_anything_but_its_own_errors(template: str, context: dict[str, Any]) -> None:
     try:
         assert isinstance(render(template, context), str)
+        assert isinstance(render_html(template, context), str)
         assert isinstance(variables(template), set)
     except (MissingVariable, TemplateError):
         pass

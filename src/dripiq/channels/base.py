@@ -7,7 +7,7 @@ surely did not take the message, so it may be tried again; unknown means that it
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,6 +35,10 @@ class OutgoingMessage:
         id: the `outbound_messages.id`; travels with the message so that every later fact can be tied to it.
         message_id: the RFC 5322 Message-ID, without angle brackets.
         body: plain text, rendered.
+        at: when it was made ready, by the engine's clock: the message's Date.
+        html: the HTML part, rendered; None for a message of text alone.
+        in_reply_to: the Message-ID of the message that this one answers, without angle brackets.
+        references: the Message-IDs of the thread so far, the oldest first; `in_reply_to` is the last.
         unsubscribe_url: for the RFC 8058 headers; None leaves them out.
     """
 
@@ -49,6 +53,10 @@ class OutgoingMessage:
     subject: str | None
     body: str
     message_id: str
+    at: datetime
+    html: str | None = None
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
     unsubscribe_url: str | None = None
 
 

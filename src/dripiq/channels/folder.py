@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -53,17 +53,16 @@ class FolderSender:
         """Nothing is kept open."""
 
     def _write_all(self, batch: list[OutgoingMessage], outcomes: list[Outcome]) -> None:
-        at = datetime.now(UTC)
-        outcomes.extend(self._write(message, at) for message in batch)
+        outcomes.extend(self._write(message) for message in batch)
 
-    def _write(self, message: OutgoingMessage, at: datetime) -> Outcome:
+    def _write(self, message: OutgoingMessage) -> Outcome:
         for name in (message.tenant_id, message.id):
             if not _FILE_NAME.fullmatch(name):
                 return Outcome(
                     message.id, Verdict.PERMANENT, code="invalid_id", detail=f"{name!r} cannot be a file's name."
                 )
         try:
-            name = self._place(message.tenant_id, message.id, build(message, at))
+            name = self._place(message.tenant_id, message.id, build(message))
         except InputError as error:
             return Outcome(message.id, Verdict.PERMANENT, code=error.error_code, detail=error.message)
         except OSError as error:

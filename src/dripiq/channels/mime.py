@@ -11,7 +11,7 @@ RFC 5322 bytes, assembled from encoded pieces: the standard library's `EmailMess
 import binascii
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import format_datetime
 
 from dripiq.channels.base import OutgoingMessage
@@ -20,6 +20,10 @@ from dripiq.domain.errors import InputError
 _LINE_LIMIT = 998
 _ENCODED_BYTES = 39
 """How much text one encoded-word carries: 52 base64 characters and 12 of frame leave room for any header's name (RFC 2047, section 2: 76 a line)."""
+
+_BOUNDARY = "=_dripiq"
+"""What stands between the parts: `=_` occurs in no quoted-printable or base64 text, and text that holds it is sent as neither of them only where it
+holds no `--=_` (RFC 2045, section 6.7, suggests it)."""
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
@@ -32,21 +36,19 @@ _URL = re.compile(r"[a-z][a-z0-9+.\-]{0,20}:[!-;=?-~]{1,900}")
 _ID = re.compile(r"[!-~]{1,128}")
 
 
-def build(message: OutgoingMessage, at: datetime) -> bytes:
+def build(message: OutgoingMessage) -> bytes:
     """The message as bytes for SMTP's DATA (before dot-stuffing) or a file; ends with CRLF.
 
-    The parts: originator and destination (RFC 5322), encoded words (RFC 2047), one text/plain part (RFC 2045: as it is where it fits, else
-    quoted-printable or base64, whichever is shorter), one-click unsubscription (RFC 8058; its URL should be https), and `X-SMTPAPI` with
+    The parts: originator and destination (RFC 5322), encoded words (RFC 2047), the thread (RFC 5322, section 3.6.4), one text/plain part (RFC 2045:
+    as it is where it fits, else quoted-printable or base64, whichever is shorter) and, where there is one, a text/html part as its
+    alternative (RFC 2046, section 5.1.4: the richest comes last), one-click unsubscription (RFC 8058; its URL should be https), and `X-SMTPAPI` with
     the unique arguments `dripiq_tenant` and `dripiq_message` (SendGrid, "Building an X-SMTPAPI Header": ASCII, one header, strings only).
-
-    Args:
-        at: the Date, with a time zone.
 
     Raises:
         InputError: `invalid_header` when an address, an id or the URL is none; no text can cause it.
     """
     headers = [
-        f"Date: {format_datetime(at.astimezone(UTC))}",
+        f"Date: {format_datetime(message.at.astimezone(UTC))}",
         _mailbox("From", message.from_name, message.from_address),
         _mailbox("To", message.to_name, message.to_address),
     ]
@@ -55,14 +57,28 @@ def build(message: OutgoingMessage, at: datetime) -> bytes:
     if message.subject is not None:
         headers.append(_subject(message.subject))
     headers.append(f"Message-ID: <{_checked('Message-ID', message.message_id, _MESSAGE_ID)}>")
+    if message.in_reply_to is not None:
+        headers.append(f"In-Reply-To: <{_checked('In-Reply-To', message.in_reply_to, _MESSAGE_ID)}>")
+    if message.references:
+        chain = [f"<{_checked('References', name, _MESSAGE_ID)}>" for name in message.references]
+        headers.append("References: " + "\r\n ".join(chain))
     if message.unsubscribe_url is not None:
         headers.append(f"List-Unsubscribe: <{_checked('List-Unsubscribe', message.unsubscribe_url, _URL)}>")
         headers.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
     headers.append(_unique_arguments(message))
-    encoding, body = _body(message.body)
-    headers.append("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8")
-    headers.append(f"Content-Transfer-Encoding: {encoding}\r\n\r\n")
-    return "\r\n".join(headers).encode("ascii") + body
+    headers.append("MIME-Version: 1.0\r\n")
+    top = "\r\n".join(headers).encode("ascii")
+    text = _part("plain", message.body)
+    if message.html is None:
+        return top + text
+    opening = f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n\r\n'.encode()
+    fence = f"--{_BOUNDARY}".encode()
+    return b"".join([top, opening, fence, b"\r\n", text, fence, b"\r\n", _part("html", message.html), fence, b"--\r\n"])
+
+
+def _part(kind: str, text: str) -> bytes:
+    encoding, body = _body(text)
+    return f"Content-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode() + body
 
 
 def _checked(field: str, value: str, shape: re.Pattern[str]) -> str:
@@ -144,7 +160,7 @@ def _body(text: str) -> tuple[str, bytes]:
         lines.append("")
     data = _utf8("\r\n".join(lines))
     foreign = len(data.translate(None, _ASCII))
-    if not foreign and max(map(len, lines)) <= _LINE_LIMIT and b"\0" not in data:
+    if not foreign and max(map(len, lines)) <= _LINE_LIMIT and b"\0" not in data and b"--=_" not in data:
         return "7bit", data
     # Quoted-printable makes three characters of a foreign byte, base64 four of any three.
     return ("quoted-printable", binascii.b2a_qp(data)) if foreign * 6 <= len(data) else ("base64", _base64_lines(data))

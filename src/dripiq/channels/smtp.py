@@ -14,7 +14,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import aiosmtplib
 
@@ -99,7 +99,7 @@ class SmtpSender:
 
     async def _hand_over(self, message: OutgoingMessage, started: float) -> Outcome:
         try:
-            mail = build(message, datetime.now(UTC))
+            mail = build(message)
         except InputError as error:
             return Outcome(message.id, Verdict.PERMANENT, code=error.error_code, detail=error.message)
         half = self.timeout.total_seconds() / 2

@@ -8,10 +8,12 @@ from dripiq.cli.contacts import refuse_bad_rows
 from dripiq.cli.opening import open_transaction, read_file
 from dripiq.cli.output import JsonOption, TenantOption, note, say, show_json, show_table
 from dripiq.cli.plans import show_faults
+from dripiq.cli.previewing import preview
 from dripiq.cli.steering import Verb, steer
 from dripiq.domain.errors import NotFoundError, PlanError
 
 app = typer.Typer(help="Campaigns: start, steer and look at them.", no_args_is_help=True)
+app.command()(preview)
 
 IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The campaigns.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every campaign of the tenant that this can be done to.")]
@@ -49,7 +51,7 @@ def start(
     from dripiq.db.session import as_tenant
     from dripiq.engine.register import find_tenant
 
-    document = _plan(plan, quiet=as_json)
+    document = checked_plan(plan, quiet=as_json)
     warn_of_links(document)
     emails = None if contacts == "all" else _emails(contacts, quiet=as_json)
     with open_transaction() as (connection, now):
@@ -118,7 +120,7 @@ def show(
         return
     parts = {
         "actions": ("run_at", "action", "node", "visit", "status", "reason", "last_error"),
-        "messages": ("id", "node", "to", "subject", "status", "sent_at", "error_code", "last_error"),
+        "messages": ("id", "node", "to", "subject", "variant", "status", "sent_at", "error_code", "last_error"),
         "events": ("at", "event", "node", "confidence", "url"),
         "transitions": ("seq", "at", "trigger", "from_node", "to_node", "from_status", "to_status", "reason", "actor"),
     }
@@ -165,7 +167,7 @@ def list_(
         note(f"More: --after {onward}")
 
 
-def _plan(path: str, *, quiet: bool) -> dict[str, Any]:
+def checked_plan(path: str, *, quiet: bool) -> dict[str, Any]:
     """The plan in a file, without a fault.
 
     Raises:

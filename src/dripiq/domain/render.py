@@ -1,6 +1,6 @@
 """What does a template say to this contact?
 
-Liquid over five roots (`ROOTS`), in a closed room: no includes, no files, no clock, bounded input, loops and output. One rule beyond Liquid's own:
+Liquid over five roots (`ROOTS`), in a closed room: no includes, no files, no clock, bounded input, loops, time and output. One rule beyond Liquid's own:
 a value that is absent, null or empty text is *missing*. A missing value may be tested (`{% if contact.title %}`) or defaulted
 (`| default: "there"`); wherever else it is used, rendering raises `MissingVariable`: no half-filled mail ever leaves.
 """
@@ -19,6 +19,7 @@ __all__ = [
     "TemplateProblem",
     "check_template",
     "render",
+    "render_html",
     "render_subject",
     "variables",
 ]
@@ -35,9 +36,14 @@ def render(template: str, context: Mapping[str, object]) -> str:
 
     Raises:
         MissingVariable: a value without a default is absent, null or empty text.
-        TemplateError: the template is malformed, a filter refuses its input, or loops or output exceed their bounds.
+        TemplateError: the template is malformed, a filter refuses its input, or loops, steps or output exceed their bounds.
     """
     return compiled(template).render(context)
+
+
+def render_html(template: str, context: Mapping[str, object]) -> str:
+    """`render` for an HTML part: every value is escaped (`& < > " '`), wherever it stands; what the template itself says is not."""
+    return compiled(template, html=True).render(context)
 
 
 def render_subject(template: str, context: Mapping[str, object]) -> str:

@@ -89,7 +89,7 @@ READ_ACTIONS = text(
 
 READ_MESSAGES = text(
     """
-    SELECT id, node_id AS node, visit, to_address AS "to", subject, status, provider, error_code, last_error, attempts, sent_at
+    SELECT id, node_id AS node, visit, to_address AS "to", subject, variant, status, provider, error_code, last_error, attempts, sent_at
     FROM dripiq_app.outbound_messages
     WHERE tenant_id = :tenant_id AND contact_campaign_id = :id
     ORDER BY visit, created_at, id

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from dripiq.domain.contents import MAX_REFERENCES
 from dripiq.domain.gates import Suppression
 from dripiq.domain.states import Channel, MessageStatus
 
@@ -66,24 +67,42 @@ READ_VALIDATED = text(
     """
 )
 
+READ_SENT = text(
+    """
+    SELECT campaign.id AS campaign_id, message.node_id, message.smtp_id, message.subject, message.sender_identity_id
+    FROM dripiq_app.contact_campaigns AS campaign
+    JOIN LATERAL (
+        SELECT id, node_id, smtp_id, subject, sender_identity_id, sent_at FROM dripiq_app.outbound_messages
+        WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND sent_at >= campaign.started_at AND smtp_id IS NOT NULL
+        ORDER BY sent_at DESC, id DESC
+        LIMIT :most
+    ) AS message ON true
+    WHERE campaign.tenant_id = :tenant_id AND campaign.id = ANY (CAST(:ids AS text[]))
+    ORDER BY campaign.id, message.sent_at, message.id
+    """
+)
+
 INSERT_PREPARED = text(
     """
     INSERT INTO dripiq_app.outbound_messages (
         tenant_id, id, contact_campaign_id, contact_id, node_id, visit, channel, sender_identity_id, to_address, subject, body, rendered_body,
-        provider, smtp_id, status, scheduled_at, dedupe_key, created_at, updated_at
+        rendered_html, variant, provider, smtp_id, status, scheduled_at, dedupe_key, created_at, updated_at
     )
-    SELECT :tenant_id, id, campaign_id, contact_id, node_id, visit, :channel, sender_id, to_address, subject, body, rendered_body, :provider,
-        smtp_id, 'queued', scheduled_at, dedupe_key, :now, :now
+    SELECT :tenant_id, id, campaign_id, contact_id, node_id, visit, :channel, sender_id, to_address, subject, body, rendered_body, rendered_html,
+        variant, :provider, smtp_id, 'queued', scheduled_at, dedupe_key, :now, :now
     FROM unnest(
         CAST(:ids AS text[]), CAST(:campaign_ids AS text[]), CAST(:contact_ids AS text[]), CAST(:node_ids AS text[]), CAST(:visits AS int[]),
         CAST(:sender_ids AS text[]), CAST(:to_addresses AS text[]), CAST(:subjects AS text[]), CAST(:bodies AS text[]),
-        CAST(:rendered_bodies AS text[]), CAST(:smtp_ids AS text[]), CAST(:scheduled_ats AS timestamptz[]), CAST(:dedupe_keys AS text[])
+        CAST(:rendered_bodies AS text[]), CAST(:rendered_htmls AS text[]), CAST(:variants AS text[]), CAST(:smtp_ids AS text[]),
+        CAST(:scheduled_ats AS timestamptz[]), CAST(:dedupe_keys AS text[])
     ) AS message (
-        id, campaign_id, contact_id, node_id, visit, sender_id, to_address, subject, body, rendered_body, smtp_id, scheduled_at, dedupe_key
+        id, campaign_id, contact_id, node_id, visit, sender_id, to_address, subject, body, rendered_body, rendered_html, variant, smtp_id,
+        scheduled_at, dedupe_key
     )
     ON CONFLICT (tenant_id, dedupe_key) DO UPDATE
     SET sender_identity_id = excluded.sender_identity_id, to_address = excluded.to_address, subject = excluded.subject, body = excluded.body,
-        rendered_body = excluded.rendered_body, provider = excluded.provider, updated_at = excluded.updated_at
+        rendered_body = excluded.rendered_body, rendered_html = excluded.rendered_html, variant = excluded.variant,
+        provider = excluded.provider, updated_at = excluded.updated_at
     WHERE outbound_messages.status = 'queued'
     RETURNING dedupe_key, id, smtp_id
     """
@@ -164,6 +183,8 @@ class Draft:
     subject: str | None
     body: str
     rendered_body: str
+    rendered_html: str | None
+    variant: str | None
     smtp_id: str
     scheduled_at: datetime
     dedupe_key: str
@@ -214,6 +235,12 @@ def read_validated(connection: Connection, tenant_id: str, addresses: Iterable[s
     return {row.email: row.result_status for row in rows}
 
 
+def read_sent(connection: Connection, tenant_id: str, campaign_ids: Iterable[str]) -> Sequence[Any]:
+    """The last messages that these campaigns sent since they began (`MAX_REFERENCES` of each), the oldest first."""
+    parameters = {"tenant_id": tenant_id, "ids": list(campaign_ids), "most": MAX_REFERENCES}
+    return connection.execute(READ_SENT, parameters).all()
+
+
 def insert_prepared(
     connection: Connection, tenant_id: str, channel: Channel, provider: str, drafts: Sequence[Draft], now: datetime
 ) -> dict[str, tuple[str, str]]:
@@ -223,7 +250,8 @@ def insert_prepared(
     columns = (
         ("ids", "id"), ("campaign_ids", "campaign_id"), ("contact_ids", "contact_id"), ("node_ids", "node_id"), ("visits", "visit"),
         ("sender_ids", "sender_id"), ("to_addresses", "to_address"), ("subjects", "subject"), ("bodies", "body"),
-        ("rendered_bodies", "rendered_body"), ("smtp_ids", "smtp_id"), ("scheduled_ats", "scheduled_at"), ("dedupe_keys", "dedupe_key"),
+        ("rendered_bodies", "rendered_body"), ("rendered_htmls", "rendered_html"), ("variants", "variant"), ("smtp_ids", "smtp_id"),
+        ("scheduled_ats", "scheduled_at"), ("dedupe_keys", "dedupe_key"),
     )  # fmt: skip
     arrays = {plural: [getattr(draft, name) for draft in drafts] for plural, name in columns}
     rows = connection.execute(

@@ -71,6 +71,8 @@ def prepared(sample: Sample) -> Parameters:
         subjects=["A question"] * count,
         bodies=["Hello {{ contact.name }}"] * count,
         rendered_bodies=["Hello you"] * count,
+        rendered_htmls=[None] * count,
+        variants=[None] * count,
         smtp_ids=fresh_ids(sample.campaigns),
         scheduled_ats=[sample.now] * count,
         dedupe_keys=fresh_ids(sample.campaigns),

@@ -14,7 +14,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from dripiq.channels.base import Outcome, Sender, Verdict
 from dripiq.domain.states import ActionStatus, ActionType, Channel
 from dripiq.engine.clock import Clock
-from dripiq.engine.dispatch.prepare import Ready, Unsubscribe, prepare
+from dripiq.engine.dispatch.draft import Unsubscribe
+from dripiq.engine.dispatch.prepare import Ready, prepare
 from dripiq.engine.dispatch.record import HandedOver, record
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.repositories.queue import Lease, PutBack, lock_leased, put_back

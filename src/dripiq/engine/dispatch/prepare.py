@@ -4,7 +4,7 @@ One transaction for the batch: the gates are passed or the send is held, put off
 is rendered and stored as `queued`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,18 +12,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dripiq.channels.base import OutgoingMessage
-from dripiq.domain.addresses import domain_of
+from dripiq.domain.contents import Thread
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.gates import Closed, Effect, first_closed
-from dripiq.domain.ids import send_key
 from dripiq.domain.moves import IN_DOUBT, PAUSED, Input, Stop
 from dripiq.domain.plan.model import Node
-from dripiq.domain.render import render, render_subject
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel
-from dripiq.domain.variants import content_of
-from dripiq.engine.gate_facts import read_gate_facts
+from dripiq.engine.dispatch.draft import Letterhead, Unsubscribe, draft
+from dripiq.engine.gate_facts import GateFacts, read_gate_facts
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer
+from dripiq.engine.threads import read_threads
 from dripiq.repositories.outbox import (
     Draft,
     insert_prepared,
@@ -34,9 +33,6 @@ from dripiq.repositories.queue import ClaimedAction, Lease, PutBack, put_back
 from dripiq.repositories.sending_lock import lock_shared
 from dripiq.repositories.standing import lock_campaigns
 from dripiq.schema.ids import new_ids
-
-Unsubscribe = Callable[[str, str], str]
-"""Makes the unsubscribe link of (tenant_id, address)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,12 @@ class _Batch:
     lease: Lease
     channel: Channel
     provider: str
-    now: datetime
-    unsubscribe: Unsubscribe | None
-    tenant: dict[str, Any]
+    head: Letterhead
     paused: bool
+
+    @property
+    def now(self) -> datetime:
+        return self.head.now
 
 
 def prepare(
@@ -91,7 +89,7 @@ def prepare(
     ready = {}
     for channel, provider in providers.items():
         if ours := [row for row in rows if row.channel == channel]:
-            batch = _Batch(lease, channel, provider, now, unsubscribe, tenant, paused)
+            batch = _Batch(lease, channel, provider, Letterhead(lease.tenant_id, tenant, now, unsubscribe), paused)
             ready[channel] = _prepare_channel(connection, batch, ours)
     return ready
 
@@ -101,13 +99,22 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
     plans = plans_of(connection, tenant_id, ((row.campaign_id, row.plan_hash) for row in rows))
     rows = [row for row in rows if row.plan_hash in plans]  # the others' campaigns were deleted since
     nodes = [plans[row.plan_hash].nodes.get(row.node_id) for row in rows]
+    threads = read_threads(
+        connection,
+        tenant_id,
+        ((row.campaign_id, node, plans[row.plan_hash]) for row, node in zip(rows, nodes, strict=True)),
+    )
     facts = read_gate_facts(
         connection,
         tenant_id,
         batch.channel,
         tenant_paused=batch.paused,
         addresses=[row.address for row in rows],
-        sender_ids=[*(row.sender_identity_id for row in rows), *(n.sender_identity_id for n in nodes if n is not None)],
+        sender_ids=[
+            *(row.sender_identity_id for row in rows),
+            *(node.sender_identity_id for node in nodes if node is not None),
+            *(thread.last.sender_id for thread in threads.values()),
+        ],
         now=batch.now,
     )
     stops: dict[str, list[Input]] = {}
@@ -115,11 +122,12 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
     paused: list[Any] = []
     drafts: list[tuple[Any, Draft, OutgoingMessage]] = []
     for row, node, message_id in zip(rows, nodes, new_ids(len(rows)), strict=True):
-        sender = facts.sender_of(row, node)
+        thread = threads.get(row.campaign_id)
+        sender = _sender_of(row, node, thread, facts)
         closed = first_closed(facts.of(row, node, sender, batch.now), plans[row.plan_hash], batch.now)
         if closed is None and node is not None:
             try:
-                drafts.append((row, *_draft(batch, row, node, sender, message_id)))
+                drafts.append((row, *draft(batch.head, row, node, sender, thread, message_id)))
             except DripiqError as error:
                 back.append(PutBack(row.action_id, ActionStatus.HELD, error.error_code, last_error=error.message))
         elif closed is not None and closed.effect is Effect.STOP:
@@ -132,15 +140,19 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
     # Campaigns, then actions, then messages: only what turns out to be in doubt goes back after its message was looked at.
     put_back(connection, batch.lease, back, batch.now)
     stored = insert_prepared(
-        connection, tenant_id, batch.channel, batch.provider, [draft for _, draft, _ in drafts], batch.now
+        connection, tenant_id, batch.channel, batch.provider, [each for _, each, _ in drafts], batch.now
     )
-    doubted = [(row, draft) for row, draft, _ in drafts if draft.dedupe_key not in stored]
+    doubted = [row for row, each, _ in drafts if each.dedupe_key not in stored]
     put_back(
-        connection, batch.lease, [PutBack(r.action_id, ActionStatus.HELD, IN_DOUBT) for r, _ in doubted], batch.now
+        connection, batch.lease, [PutBack(row.action_id, ActionStatus.HELD, IN_DOUBT) for row in doubted], batch.now
     )
-    return [
-        _ready(row, message, stored[draft.dedupe_key]) for row, draft, message in drafts if draft.dedupe_key in stored
-    ]
+    return [_ready(row, message, stored[each.dedupe_key]) for row, each, message in drafts if each.dedupe_key in stored]
+
+
+def _sender_of(row: Any, node: Node | None, thread: Thread | None, facts: GateFacts) -> Any:
+    """Who sends: an answer comes from whom the message before came from, as long as that one is there."""
+    before = facts.senders.get(thread.last.sender_id or "") if thread is not None else None
+    return before or facts.sender_of(row, node)
 
 
 def _settle_with_campaigns(
@@ -158,50 +170,6 @@ def _settle_with_campaigns(
         else PutBack(row.action_id, ActionStatus.PENDING, "resumed_meanwhile")
         for row in paused
     ]
-
-
-def _draft(batch: _Batch, row: Any, node: Node, sender: Any, message_id: str) -> tuple[Draft, OutgoingMessage]:
-    """Render one message. Raises DripiqError where a value is missing or the template cannot be rendered."""
-    tenant_id = batch.lease.tenant_id
-    link = batch.unsubscribe(tenant_id, row.address) if batch.unsubscribe is not None else None
-    context = {
-        "contact": row.contact,
-        "lead": row.lead,
-        "tenant": batch.tenant,
-        "sender": {"email": sender.from_email, "name": sender.from_name},
-        "unsubscribe_url": link,
-    }
-    content = content_of(node, row.contact_id)
-    message = OutgoingMessage(
-        id=message_id,
-        tenant_id=tenant_id,
-        channel=Channel(row.channel),
-        to_address=row.address,
-        to_name=row.contact.get("name"),
-        from_address=sender.from_email,
-        from_name=sender.from_name,
-        reply_to=sender.reply_to,
-        subject=render_subject(content.subject, context) if content.subject is not None else None,
-        body=render(content.body or "", context),
-        message_id=f"{message_id}@{domain_of(sender.from_email)}",
-        unsubscribe_url=link,
-    )
-    draft = Draft(
-        id=message_id,
-        campaign_id=row.campaign_id,
-        contact_id=row.contact_id,
-        node_id=row.node_id,
-        visit=row.visit,
-        sender_id=sender.id,
-        to_address=row.address,
-        subject=message.subject,
-        body=content.body or "",
-        rendered_body=message.body,
-        smtp_id=message.message_id,
-        scheduled_at=row.run_at,
-        dedupe_key=send_key(row.campaign_id, row.contact_id, row.node_id, row.visit, row.channel),
-    )
-    return draft, message
 
 
 def _put_back(action_id: str, closed: Closed) -> PutBack:
