@@ -30,6 +30,7 @@ from dripiq.engine.caller import connection_of, time_of
 from dripiq.engine.gate_facts import read_gate_facts
 from dripiq.engine.knowledge import Known, Records, address_of
 from dripiq.engine.plan_cache import plans_of
+from dripiq.engine.threads import read_threads
 from dripiq.repositories import campaign_reading
 from dripiq.repositories.explaining import (
     find_campaign_contact,
@@ -222,7 +223,7 @@ def _prospect(
 def _pending(actions: Sequence[Any], known: Known, plan: Plan) -> PendingSend:
     action = next(action for action in actions if action.name == SEND)
     node = plan.nodes.get(action.node_id)
-    sender = known.sender(node)
+    sender = known.sender(node, known.thread)
     return PendingSend(
         node_id=action.node_id,
         visit=action.visit,
@@ -250,18 +251,21 @@ def _read_known(
     connection: Connection, about: _Asker, row: Any, plan: Plan, messages: Sequence[Any], switch: Any
 ) -> Known:
     address = address_of(about.contact, row.channel, row.channel_address)
+    node = plan.nodes.get(row.current_node_id or "")
+    thread = read_threads(connection, about.tenant_id, [(row.id, node, plan)]).get(row.id)
+    senders = [row.sender_identity_id, *(each.sender_identity_id for each in plan.nodes.values())]
     gates = read_gate_facts(
         connection,
         about.tenant_id,
         Channel(row.channel),
         tenant_paused=switch is not None and switch.sending_paused_at is not None,
         addresses=[address],
-        sender_ids=[row.sender_identity_id, *(node.sender_identity_id for node in plan.nodes.values())],
+        sender_ids=[*senders, *([thread.last.sender_id] if thread is not None else [])],
         now=min(about.at, about.known_at),
     )
     begun = frozenset((m["node"], m["visit"]) for m in messages if m["status"] != MessageStatus.QUEUED)
-    records = Records(about.contact, row.lead, about.tenant)
-    return Known(row.contact_id, records, address, row.sender_identity_id, gates, begun)
+    records = Records(about.contact, row.lead or {}, about.tenant)
+    return Known(row.contact_id, records, address, row.sender_identity_id, gates, begun, row.visit, thread)
 
 
 def _read_recorded(connection: Connection, tenant_id: str, campaign_id: str, state: State) -> Sequence[Happened]:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dripiq.domain.addresses import domain_of
+from dripiq.domain.contents import Thread
 from dripiq.domain.gates import SendFacts, Suppressed, Suppression, suppressing
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.model import Node
@@ -28,8 +29,11 @@ class GateFacts:
     suppressed: Suppressed
     validated: Mapping[str, str]
 
-    def sender_of(self, row: Any, node: Node | None) -> Any:
-        """The node's sender, else the campaign's, else the tenant's default; None where there is none."""
+    def sender_of(self, row: Any, node: Node | None, thread: Thread | None = None) -> Any:
+        """Whoever sent what it answers, as long as that sender is there; else the node's sender, the campaign's, or the tenant's default; None without any."""
+        before = self.senders.get(thread.last.sender_id or "") if thread is not None else None
+        if before is not None:
+            return before
         name = (node.sender_identity_id if node is not None else None) or row.sender_identity_id
         return self.senders.get(name) if name is not None else self.default_sender
 
