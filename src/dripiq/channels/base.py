@@ -81,6 +81,19 @@ class Outcome:
     retry_after: timedelta | None = None
 
 
+def one_line(text: str) -> str:
+    """A provider's words as an outcome's `detail`: on one printable line of at most 300 characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text[:2000]).split())[:300]
+
+
+class Secret(Protocol):
+    """A password or key that doesn't show itself (pydantic's `SecretStr` is one)."""
+
+    def get_secret_value(self) -> str:
+        """The secret itself. Raises DripiqError where it cannot be found."""
+        ...
+
+
 class Sender(Protocol):
     """A way of sending over one channel.
 

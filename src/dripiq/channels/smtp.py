@@ -6,7 +6,8 @@ Rules:
 - Once it is written only the server's reply counts: 2xx accepted, 4xx temporary, 5xx permanent; no reply (time-out, connection lost) is
   unknown, and the mail is never written a second time.
 - Half of `timeout` is for getting to that point, so that the reply, the one thing worth waiting for, always has the other half.
-- What is wrong with our set-up (connection, TLS, login) is temporary: it says nothing about the contact.
+- What is wrong with our set-up or the way there (connection, TLS, login, 421) is temporary: it says nothing about the mail, which is not given up for it.
+  A server that is silent or cannot be reached is left alone for a time (`provider_rest`).
 """
 
 import asyncio
@@ -18,13 +19,15 @@ from datetime import timedelta
 
 import aiosmtplib
 
-from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
+from dripiq.channels.base import Outcome, OutgoingMessage, Secret, Verdict, one_line
+from dripiq.channels.http_answers import SETUP_REST, USUAL_REST, put_off
 from dripiq.channels.mime import build
-from dripiq.channels.smtp_line import Line, NotTaken, Secret, Security, Server, code_of, one_line, refusal
+from dripiq.channels.provider_rest import Rest
+from dripiq.channels.smtp_line import Line, NotOpened, NotTaken, Security, Server, code_of, refusal
 from dripiq.domain.errors import ConfigurationError, InputError
 from dripiq.domain.states import Channel
 
-__all__ = ["Secret", "Security", "SmtpSender"]
+__all__ = ["Security", "SmtpSender"]
 
 _QUEUED_AS = re.compile(r"queued as:? <?([^\s<>]{1,200})", re.IGNORECASE)
 """Postfix, SendGrid and their like name the mail so; SendGrid's name is the first part of its events' `sg_message_id`."""
@@ -73,6 +76,7 @@ class SmtpSender:
         if tls_context is None and security is not Security.NONE:
             tls_context = ssl.create_default_context()
         server = Server(host, port, hostname, security, username, password, tls_context)
+        self._rest = Rest(f"{host}:{port}")
         self._lines = [Line(server) for _ in range(connections)]
         # Last in, first out: a light load keeps few connections warm instead of letting all of them go stale.
         self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
@@ -103,20 +107,38 @@ class SmtpSender:
         except InputError as error:
             return Outcome(message.id, Verdict.PERMANENT, code=error.error_code, detail=error.message)
         half = self.timeout.total_seconds() / 2
-        try:
-            async with asyncio.timeout_at(started + half):
-                line = await self._free.get()
-        except TimeoutError:
-            return Outcome(message.id, Verdict.TEMPORARY, code="timeout", detail="No connection became free in time.")
-        try:
-            return await _converse(line, message, mail, started + half, started + 2 * half)
-        except NotTaken as failure:
-            return Outcome(message.id, failure.verdict, code=failure.code, detail=failure.detail)
-        except BaseException:
-            line.drop()
-            raise
-        finally:
-            self._free.put_nowait(line)
+        async with self._rest.turn(started + half) as stay_away:
+            if stay_away is not None:
+                return put_off(message.id, "provider_resting", self._rest.why, stay_away)
+            try:
+                async with asyncio.timeout_at(started + half):
+                    line = await self._free.get()
+            except TimeoutError:
+                return put_off(message.id, "timeout", "No connection became free in time.", USUAL_REST)
+            began = asyncio.get_running_loop().time()
+            try:
+                outcome = await _converse(line, message, mail, started + half, started + 2 * half)
+            except NotTaken as failure:
+                return self._not_taken(message.id, failure, began)
+            except BaseException:
+                line.drop()
+                raise
+            finally:
+                self._free.put_nowait(line)
+            if outcome.code == "timeout":
+                self._rest.failed(began, outcome.detail or "")
+            else:
+                self._rest.answered(began)
+            return outcome
+
+    def _not_taken(self, id: str, failure: NotTaken, began: float) -> Outcome:
+        if isinstance(failure, NotOpened):
+            rest = self._rest.failed(began, f"{failure.code}: {failure.detail}")
+            return put_off(id, failure.code, failure.detail, max(rest, USUAL_REST))
+        self._rest.answered(began)
+        if failure.ours:
+            return put_off(id, failure.code, failure.detail, SETUP_REST)
+        return Outcome(id, failure.verdict, code=failure.code, detail=failure.detail)
 
 
 async def _converse(
@@ -131,8 +153,10 @@ async def _converse(
     except TimeoutError:
         late = True
     if late:
+        opening = line.opening
         line.drop()
-        raise NotTaken(Verdict.TEMPORARY, "timeout", "The server did not ask for the mail in time.")
+        silent = "The server did not ask for the mail in time."
+        raise NotOpened("timeout", silent) if opening else NotTaken(Verdict.TEMPORARY, "timeout", silent)
     try:
         async with asyncio.timeout_at(answer_by):
             reply = await line.finish(mail)

@@ -6,7 +6,7 @@ transaction (RFC 5321, section 3.3) where the answer to "may the server have it?
 - `begin` (MAIL, RCPT, DATA up to the 354): whatever goes wrong here, the server has not got the mail; it raises `NotTaken`.
 - `finish` (the mail and the final dot): only a reply tells. No reply means that nobody here knows.
 
-aiosmtplib's `sendmail` and `data` report a connection lost in either half alike; hence the single commands.
+aiosmtplib opens the connection; its `sendmail` and `data` report a connection lost in either half alike, hence `Replies`.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ import re
 import ssl
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 import aiosmtplib
 
-from dripiq.channels.base import Verdict
+from dripiq.channels.base import Secret, Verdict, one_line
+from dripiq.channels.smtp_replies import Replies
 
 MAILS_PER_CONNECTION = 100
 """A connection is replaced after this many: servers commonly close it at 100 or soon after."""
@@ -28,6 +28,8 @@ IDLE_LIMIT = 60.0
 _QUIT_TIMEOUT = 1.0
 _AUTH_CODES = frozenset({530, 534, 535, 538})
 """RFC 4954, section 6: the session, not the mail, is refused."""
+_CLOSING = 421
+_OURS = _AUTH_CODES | {_CLOSING}
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
 
@@ -37,14 +39,6 @@ class Security(StrEnum):
     NONE = "none"
     STARTTLS = "starttls"
     TLS = "tls"
-
-
-class Secret(Protocol):
-    """A password that doesn't show itself (pydantic's `SecretStr` is one)."""
-
-    def get_secret_value(self) -> str:
-        """The password itself."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,40 +60,61 @@ class Server:
 
 
 class NotTaken(Exception):  # noqa: N818 - an outcome of a conversation, not an error of the program
-    """The server has surely not got the mail."""
+    """The server has surely not got the mail; `ours` where it is our set-up or the network that failed, and not this mail."""
 
-    def __init__(self, verdict: Verdict, code: str, detail: str) -> None:
+    def __init__(self, verdict: Verdict, code: str, detail: str, *, ours: bool = False) -> None:
         super().__init__(detail)
         self.verdict = verdict
         self.code = code
         self.detail = detail
+        self.ours = ours
+
+
+class NotOpened(NotTaken):
+    """No connection came about: no other mail would fare better now."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(Verdict.TEMPORARY, code, detail, ours=True)
+
+
+class _Stale(Exception):  # noqa: N818
+    """A kept connection is dead, and nothing was accepted on it."""
 
 
 class Line:
-    """One connection's place in the pool; one mail at a time."""
+    """One connection's place in the pool; one mail at a time.
+
+    Attributes:
+        opening: a connection is being opened, and no mail has been spoken of on it.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._client: aiosmtplib.SMTP | None = None
+        self._replies: Replies | None = None
         self._mails = 0
         self._idle_since = 0.0
         self._reset_first = False
+        self.opening = False
 
     async def begin(self, sender: str, recipient: str, size: int) -> None:
-        """Bring the server to the point where it waits for the mail.
+        """Bring the server to the point where it waits for the mail: in one round trip where it takes commands in groups, else in three.
 
         A kept connection that turns out dead before the server accepted MAIL is replaced once: nothing was handed over.
 
         Raises:
-            NotTaken: connection, TLS, login or one of the commands failed.
+            NotOpened: connection, TLS or login failed.
+            NotTaken: one of the commands was refused, or the connection lost.
         """
+        self.opening = False
         try:
-            kept = await self._reusable()
-            if not (kept and await self._mail_on_kept(sender, size)):
-                await self._open()
-                self._expect(await self._mail(sender, size), 2)
-            self._expect(await self._command(b"RCPT", b"TO:<%b>" % recipient.encode("ascii")), 2)
-            self._expect(await self._command(b"DATA"), 3)
+            if replies := await self._kept():
+                try:
+                    await self._ask(replies, sender, recipient, size, kept=True)
+                except _Stale:
+                    self.drop()
+                else:
+                    return
+            await self._ask(await self._open(), sender, recipient, size, kept=False)
         except NotTaken:
             raise
         except Exception as error:
@@ -111,87 +126,102 @@ class Line:
 
         Raises:
             NotTaken: the connection was found closed before a byte was written.
-            Exception: no reply came (SMTPException, OSError), or none that can be read; the server may have the mail.
+            OSError: no reply came, or none that can be read; the server may have the mail.
         """
-        protocol = self._client.protocol if self._client else None
-        if protocol is None or not protocol.is_connected:
+        replies = self._replies
+        if replies is None or not replies.usable:
             self.drop()
             raise NotTaken(Verdict.TEMPORARY, "connect", "The server closed the connection before the mail was sent.")
-        protocol.write(mail.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-        reply = await protocol.read_response()
+        replies.write(mail.replace(b"\r\n.", b"\r\n..") + b".")
+        reply = await replies.read()
         self._mails += 1
-        self._reset_first = reply.code // 100 != 2
-        self._idle_since = asyncio.get_running_loop().time()
+        self._rest(reset_first=reply.code // 100 != 2)
         if reply.code // 100 not in (2, 4, 5):
             self.drop()
         return reply
 
     def drop(self) -> None:
         """Cut the connection, with whatever has not left yet."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        if isinstance(client.transport, asyncio.WriteTransport):
-            client.transport.abort()
-        client.close()
+        replies, self._replies = self._replies, None
+        self.opening = False
+        if replies is not None:
+            replies.abort()
 
     async def close(self) -> None:
         """Take leave as RFC 5321 (section 4.1.1.10) asks, without insisting."""
-        client = self._client
-        if client is not None and client.is_connected:
-            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit(timeout=_QUIT_TIMEOUT)
+        if self._replies is not None and self._replies.usable:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_QUIT_TIMEOUT):
+                    self._replies.write(b"QUIT")
+                    await self._replies.read()
         self.drop()
 
-    async def _reusable(self) -> bool:
-        """Whether there is a connection worth trying; one that has served its time is closed."""
-        if self._client is None or not self._client.is_connected:
+    async def _kept(self) -> Replies | None:
+        """The connection, where there is one worth trying; one that has served its time is closed."""
+        if self._replies is None or not self._replies.usable:
             self.drop()
-            return False
+            return None
         idle = asyncio.get_running_loop().time() - self._idle_since
         if self._mails >= MAILS_PER_CONNECTION or idle > IDLE_LIMIT:
             await self.close()
-            return False
-        return True
+        return self._replies
 
-    async def _mail_on_kept(self, sender: str, size: int) -> bool:
-        """Whether MAIL was accepted; False when the connection was stale."""
-        try:
-            fresh = not self._reset_first or (await self._command(b"RSET")).code // 100 == 2
-            reply = await self._mail(sender, size) if fresh else None
-        except OSError:  # aiosmtplib's SMTPServerDisconnected is one
-            reply = None
-        if reply is None or reply.code == aiosmtplib.SMTPStatus.domain_unavailable:
-            self.drop()
-            return False
+    async def _ask(self, replies: Replies, sender: str, recipient: str, size: int, *, kept: bool) -> None:
+        """MAIL, RCPT and DATA; the first refusal counts (RFC 2920, section 3.1: every reply is looked at)."""
+        commands = self._commands(replies, sender, recipient, size)
+        if replies.pipelines:
+            replies.write(*commands)
+        refused: aiosmtplib.SMTPResponse | None = None
+        for command in commands:
+            doubtful = kept and not command.startswith((b"RCPT", b"DATA"))
+            try:
+                if not replies.pipelines:
+                    replies.write(command)
+                reply = await replies.read()
+            except OSError as error:
+                if refused is not None:
+                    break
+                if doubtful:
+                    raise _Stale from error
+                raise
+            good = reply.code // 100 == (3 if command == b"DATA" else 2)
+            if doubtful and (reply.code == _CLOSING or (command == b"RSET" and not good)):
+                raise _Stale
+            if refused is not None and command == b"DATA" and good:
+                self.drop()  # it waits for a mail to nobody: not even a dot must follow
+            elif refused is None and not good:
+                refused = reply
+                if not replies.pipelines:
+                    break
         self._reset_first = False
-        self._expect(reply, 2)
-        return True
+        if refused is not None:
+            self._refuse(refused)
 
-    async def _mail(self, sender: str, size: int) -> aiosmtplib.SMTPResponse:
-        words = [b"MAIL", b"FROM:<%b>" % sender.encode("ascii")]
-        if self._client is not None and self._client.supports_extension("size"):
-            words.append(b"SIZE=%d" % size)
-        return await self._command(*words)
+    def _commands(self, replies: Replies, sender: str, recipient: str, size: int) -> list[bytes]:
+        mail = b"MAIL FROM:<%b>" % sender.encode("ascii")
+        return [
+            *([b"RSET"] if self._reset_first else []),
+            mail + b" SIZE=%d" % size if replies.takes_size else mail,
+            b"RCPT TO:<%b>" % recipient.encode("ascii"),
+            b"DATA",
+        ]
 
-    async def _command(self, *words: bytes) -> aiosmtplib.SMTPResponse:
-        if self._client is None:
-            raise aiosmtplib.SMTPServerDisconnected("The connection is closed.")
-        return await self._client.execute_command(*words, timeout=None)
-
-    def _expect(self, reply: aiosmtplib.SMTPResponse, first_digit: int) -> None:
-        if reply.code // 100 == first_digit:
-            return
-        self._reset_first = True
-        self._idle_since = asyncio.get_running_loop().time()
+    def _refuse(self, reply: aiosmtplib.SMTPResponse) -> None:
+        self._rest(reset_first=True)
         if reply.code // 100 not in (4, 5):
             self.drop()  # out of step with this server
-        raise NotTaken(*refusal(reply), one_line(reply.message))
+        verdict, code = refusal(reply)
+        raise NotTaken(verdict, code, one_line(reply.message), ours=reply.code in _OURS)
 
-    async def _open(self) -> None:
-        """Connect, protect, greet and log in; `NotTaken` says at which step it failed."""
+    def _rest(self, *, reset_first: bool) -> None:
+        self._reset_first = reset_first
+        self._idle_since = asyncio.get_running_loop().time()
+
+    async def _open(self) -> Replies:
+        """Connect, protect, greet and log in; `NotOpened` says at which step it failed."""
         server = self._server
-        step = "connect"
+        step, client = "connect", None
+        self.opening = True
         try:
             client = aiosmtplib.SMTP(
                 hostname=server.host,
@@ -202,7 +232,6 @@ class Line:
                 start_tls=False,
                 tls_context=server.tls_context,
             )
-            self._client, self._mails, self._reset_first = client, 0, False
             await client.connect()
             if server.security is Security.STARTTLS:
                 step = "tls"
@@ -211,9 +240,14 @@ class Line:
             if server.username is not None and server.password is not None:
                 step = "auth"
                 await client.login(server.username, server.password.get_secret_value())
-        except Exception as error:
-            self.drop()
-            raise NotTaken(Verdict.TEMPORARY, step, one_line(str(error))) from error
+            self._replies, self._mails, self._reset_first = Replies(client), 0, False
+        except BaseException as error:
+            _cut(client)
+            if not isinstance(error, Exception):
+                raise
+            raise NotOpened(step, one_line(str(error))) from error
+        self.opening = False
+        return self._replies
 
     @staticmethod
     async def _greet(client: aiosmtplib.SMTP) -> None:
@@ -221,6 +255,13 @@ class Line:
             await client.ehlo()
         except aiosmtplib.SMTPHeloError:
             await client.helo()
+
+
+def _cut(client: aiosmtplib.SMTP | None) -> None:
+    if client is not None:
+        if isinstance(client.transport, asyncio.WriteTransport):
+            client.transport.abort()
+        client.close()
 
 
 def refusal(reply: aiosmtplib.SMTPResponse) -> tuple[Verdict, str]:
@@ -234,8 +275,3 @@ def code_of(reply: aiosmtplib.SMTPResponse) -> str:
     """The reply's code with its enhanced status code (RFC 2034) where it has one: "550 5.1.1"."""
     enhanced = _ENHANCED.match(reply.message)
     return f"{reply.code} {enhanced[0]}" if enhanced else str(reply.code)
-
-
-def one_line(text: str) -> str:
-    """A server's words on one printable line of at most 300 characters."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:300]
