@@ -1,14 +1,18 @@
 """How is this process set up?
 
-The only reader of the environment: every setting is a variable `DRIPIQ_…`, checked once at the start. Secrets are held as secrets, and never printed.
+The only reader of the environment: every setting is a variable `DRIPIQ_…`, checked once at the start. Keys and passwords of providers are named by reference
+(`env:NAME`, `file:PATH`) and read when they are needed; what is a secret itself is held as one. Neither is ever printed.
 """
 
+import os
+import re
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dripiq.domain.errors import ConfigurationError
 
@@ -21,7 +25,64 @@ def _in_seconds(value: object) -> object:
         return value
 
 
+_REFERENCE = re.compile(r"(?s:(env):([A-Za-z_][A-Za-z0-9_]{0,127})|(file):(.{1,4000}))")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret lies: `env:NAME`, a variable of this process, or `file:PATH`, a file's text without space at its ends.
+
+    It is read at each use, so that a secret may change under a running process; a reference may be stored, logged and shown.
+    """
+
+    kind: str
+    place: str
+
+    @classmethod
+    def parse(cls, text: str) -> "SecretReference":
+        """Raises ConfigurationError: `secret_reference`, without repeating the text, which may be the secret itself."""
+        found = _REFERENCE.fullmatch(text)
+        if found is None:
+            raise ConfigurationError(
+                "A secret is named, not given: write env:NAME for a variable, or file:PATH for a file.",
+                code="secret_reference",
+            )
+        return cls(found[1] or found[3], found[2] or found[4])
+
+    def get_secret_value(self) -> str:
+        """The secret. Raises ConfigurationError: `secret_missing`, where there is none."""
+        try:
+            value = os.environ.get(self.place, "") if self.kind == "env" else Path(self.place).read_text()
+        except (OSError, ValueError):
+            value = ""
+        if not value.strip():
+            raise ConfigurationError(
+                f"There is no secret at {self}: set the variable, or write the file so that this process can read it.",
+                code="secret_missing",
+                facts={"reference": str(self)},
+            )
+        return value.strip()
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.place}"
+
+
+def _as_reference(value: object) -> object:
+    try:
+        return SecretReference.parse(value) if isinstance(value, str) else value
+    except ConfigurationError as error:
+        raise ValueError(error.message) from None
+
+
+Reference = Annotated[SecretReference, BeforeValidator(_as_reference)]
 Seconds = Annotated[timedelta, BeforeValidator(_in_seconds), Field(gt=timedelta(0), le=timedelta(days=30))]
+
+
+def _split(value: object) -> object:
+    return tuple(word for part in value.split(",") if (word := part.strip())) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -45,8 +106,8 @@ class Settings(BaseSettings):
         default=Path(".dripiq"), description="Where dripiq keeps its own PostgreSQL and the mail folder."
     )
 
-    email_channel: Literal["smtp", "folder"] = Field(
-        default="folder", description="How e-mail leaves: over SMTP, or into a folder."
+    email_channel: Literal["smtp", "sendgrid", "folder"] = Field(
+        default="folder", description="How e-mail leaves: over SMTP, over SendGrid's API, or into a folder."
     )
     mail_folder: Path | None = Field(default=None, description="The folder for `folder`. Unset: `mail` in home.")
     smtp_host: str = Field(default="localhost", description="The SMTP server.")
@@ -55,7 +116,9 @@ class Settings(BaseSettings):
         default="starttls", description="How connections to it are protected."
     )
     smtp_username: str | None = Field(default=None, description="The user name, where the server asks for one.")
-    smtp_password: SecretStr | None = Field(default=None, description="The password to it.")
+    smtp_password: Reference | None = Field(
+        default=None, description="Where the password to it lies: `env:NAME` or `file:PATH`."
+    )
     smtp_connections: int = Field(default=10, ge=1, le=100, description="How many connections at once.")
     smtp_timeout: float = Field(
         default=30, gt=0, le=300, description="Seconds that one hand-over may take in all, into a folder too."
@@ -66,9 +129,40 @@ class Settings(BaseSettings):
         description="The name stored with messages; `sendgrid` where the server is SendGrid's, so that its webhooks find them.",
     )
 
+    sendgrid_url: str = Field(
+        default="https://api.sendgrid.com",
+        description="SendGrid's API; `https://api.eu.sendgrid.com` for a subuser in the EU.",
+    )
+    sendgrid_key: Reference | None = Field(
+        default=None,
+        description="Where its API key lies, `env:NAME` or `file:PATH`; it needs the permission Mail Send.",
+    )
+    sendgrid_categories: Words | None = Field(
+        default=None,
+        description="Categories given to every mail, for SendGrid's statistics, with commas between; 10 at most.",
+    )
     sendgrid_webhook_key: str | None = Field(
         default=None,
         description="SendGrid's verification key (base64), for its event webhook. Unset: the webhook is closed.",
+    )
+    twilio_url: str = Field(default="https://api.twilio.com", description="Twilio's API.")
+    twilio_account: str | None = Field(
+        default=None, description="The SID of the Twilio account that carries SMS (AC…). Unset: there is no SMS."
+    )
+    twilio_user: str | None = Field(
+        default=None, description="The SID of an API key (SK…). Unset: the account itself, with its auth token."
+    )
+    twilio_password: Reference | None = Field(
+        default=None, description="Where the API key's secret, or the auth token, lies: `env:NAME` or `file:PATH`."
+    )
+    twilio_from: str | None = Field(
+        default=None, description="The number that sends (E.164), or a Messaging Service's SID (MG…)."
+    )
+    api_connections: int = Field(
+        default=20, ge=1, le=100, description="How many requests at once, to SendGrid or to Twilio."
+    )
+    api_timeout: float = Field(
+        default=30, gt=0, le=300, description="Seconds that one hand-over to either may take in all."
     )
     webhook_tolerance: Seconds = Field(
         default=timedelta(hours=25), description="How old a webhook's signed timestamp may be, in seconds."
@@ -107,10 +201,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
-        if self.lease.total_seconds() < 2 * self.smtp_timeout:
+        slowest = max(
+            self.api_timeout if self.email_channel == "sendgrid" else self.smtp_timeout,
+            self.api_timeout if self.twilio_account is not None else 0,
+        )
+        if self.lease.total_seconds() < 2 * slowest:
             raise ValueError(
-                "lease must be at least twice smtp_timeout: a hand-over starts only if its lease outlives it"
+                "lease must be at least twice smtp_timeout and api_timeout: a hand-over starts only if its lease outlives it"
             )
+        if self.email_channel == "sendgrid" and self.sendgrid_key is None:
+            raise ValueError("email_channel sendgrid needs sendgrid_key")
+        if self.twilio_account is not None and (self.twilio_password is None or self.twilio_from is None):
+            raise ValueError("twilio_account needs twilio_password and twilio_from")
         if self.public_url is not None and (self.secret is None or len(self.secret.get_secret_value()) < 32):
             raise ValueError("public_url needs a secret of 32 characters or more, which signs the links")
         if self.pooled and self.direct_url is None:

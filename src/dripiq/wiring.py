@@ -1,9 +1,9 @@
 """How are the parts put together?
 
-The only place that knows them all: settings in, a database, an outbox and a worker out.
+The only place that knows them all: settings in, a database, senders, an outbox and a worker out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,8 +11,10 @@ from sqlalchemy import Engine, make_url
 
 from dripiq.channels.base import Sender
 from dripiq.channels.folder import FolderSender
+from dripiq.channels.sendgrid import SendGridSender
 from dripiq.channels.smtp import SmtpSender
 from dripiq.channels.smtp_line import Security
+from dripiq.channels.twilio import TwilioSender
 from dripiq.config import Settings
 from dripiq.db.migrate import check_current
 from dripiq.db.session import connect, make_engine
@@ -63,10 +65,44 @@ def _with_engine(settings: Settings, url: str, direct_url: str) -> Iterator[Data
         engine.dispose()
 
 
-def make_sender(settings: Settings) -> Sender:
+def make_senders(settings: Settings) -> dict[Channel, Sender]:
+    """The configured ways of sending: e-mail always, SMS where there is an account.
+
+    Raises:
+        ConfigurationError: what is set cannot be sent with. That a secret is missing shows when it is needed.
+    """
+    senders = {Channel.EMAIL: make_email_sender(settings)}
+    if (
+        settings.twilio_account is not None
+        and settings.twilio_password is not None
+        and settings.twilio_from is not None
+    ):
+        base = settings.public_url.rstrip("/") if settings.public_url is not None else None
+        senders[Channel.SMS] = TwilioSender(
+            settings.twilio_account,
+            settings.twilio_password,
+            sent_from=settings.twilio_from,
+            user=settings.twilio_user,
+            status_url=f"{base}/webhooks/twilio" if base is not None else None,
+            url=settings.twilio_url,
+            connections=settings.api_connections,
+            timeout=settings.api_timeout,
+        )
+    return senders
+
+
+def make_email_sender(settings: Settings) -> Sender:
     """The configured way of sending e-mail."""
     if settings.email_channel == "folder":
         return FolderSender(settings.mail_folder or settings.home / "mail", timeout=settings.smtp_timeout)
+    if settings.email_channel == "sendgrid" and settings.sendgrid_key is not None:
+        return SendGridSender(
+            settings.sendgrid_key,
+            url=settings.sendgrid_url,
+            categories=settings.sendgrid_categories or (),
+            connections=settings.api_connections,
+            timeout=settings.api_timeout,
+        )
     return SmtpSender(
         settings.smtp_host,
         settings.smtp_port,
@@ -90,9 +126,9 @@ def unsubscribe_links(settings: Settings) -> Unsubscribe | None:
     )
 
 
-def make_worker(settings: Settings, database: Database, sender: Sender) -> Worker:
-    """A worker on a database; `sender` carries its e-mail."""
-    outbox = Outbox(database.engine, DatabaseClock(), {Channel.EMAIL: sender}, unsubscribe_links(settings))
+def make_worker(settings: Settings, database: Database, senders: Mapping[Channel, Sender]) -> Worker:
+    """A worker on a database; `senders` carry its messages."""
+    outbox = Outbox(database.engine, DatabaseClock(), senders, unsubscribe_links(settings))
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     share = Share(settings.batch, settings.lease)
     pace = Pace(share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months)

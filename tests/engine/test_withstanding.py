@@ -24,7 +24,7 @@ from dripiq.engine.loop import Worker
 from dripiq.engine.normalise import normalise
 from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire, settle
-from dripiq.wiring import make_sender
+from dripiq.wiring import make_email_sender
 from tests.engine.conftest import ONE_MAIL, World, email_plan, settle_tenant
 
 LEASE = timedelta(minutes=2)
@@ -309,7 +309,7 @@ def test_one_tenants_open_transaction_keeps_no_other_tenant_waiting(world: World
 def test_the_folder_channel_sends_with_any_lease_that_settings_allow(world: World) -> None:
     settings = Settings(email_channel="folder", mail_folder=world.folder, lease=timedelta(seconds=20), smtp_timeout=5)
     world.enroll(ONE_MAIL)
-    world.work(world.worker(make_sender(settings), Share(settings.batch, settings.lease)))
+    world.work(world.worker(make_email_sender(settings), Share(settings.batch, settings.lease)))
     assert len(world.mails()) == 1
 
 

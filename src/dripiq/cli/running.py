@@ -57,12 +57,12 @@ def worker(
 
     Prints what it did when it ends.
     """
-    from dripiq.wiring import make_sender, make_worker
+    from dripiq.wiring import make_senders, make_worker
 
     _log_to_stderr()
     with open_database() as (settings, database):
-        sender = make_sender(settings)
-        working = make_worker(settings, database, sender)
+        senders = make_senders(settings)
+        working = make_worker(settings, database, senders)
 
         async def work() -> None:
             with _ending(working.stop):
@@ -71,7 +71,8 @@ def worker(
                 else:
                     note(f"Worker: {_mail(settings)}. Ctrl-C ends it.")
                     await working.run()
-            await sender.close()
+            for sender in senders.values():
+                await sender.close()
 
         asyncio.run(work())
         done = {kind: count for kind, count in sorted(working.done.items()) if count}
@@ -99,10 +100,10 @@ async def _up(settings: "Settings", database: "Database", as_json: bool) -> None
     """The API is there before the worker, and until after it: what providers say meanwhile is archived."""
     from dripiq.api.app import make_app
     from dripiq.api.server import serve as serve_api
-    from dripiq.wiring import make_sender, make_worker
+    from dripiq.wiring import make_senders, make_worker
 
-    sender = make_sender(settings)
-    working = make_worker(settings, database, sender)
+    senders = make_senders(settings)
+    working = make_worker(settings, database, senders)
     listening, stop = asyncio.Event(), asyncio.Event()
 
     def ready(port: int) -> None:
@@ -123,7 +124,8 @@ async def _up(settings: "Settings", database: "Database", as_json: bool) -> None
             started.cancel()
             stop.set()
             await api
-            await sender.close()
+            for sender in senders.values():
+                await sender.close()
 
 
 async def _work_beside(api: "asyncio.Task[None]", working: "Worker") -> None:
@@ -184,9 +186,14 @@ def _url(settings: "Settings", port: int) -> str:
 
 
 def _mail(settings: "Settings") -> str:
-    if settings.email_channel == "smtp":
-        return f"e-mail over SMTP to {settings.smtp_host}:{settings.smtp_port}"
-    return f"e-mail into the folder {(settings.mail_folder or settings.home / 'mail').absolute()}"
+    match settings.email_channel:
+        case "smtp":
+            mail = f"e-mail over SMTP to {settings.smtp_host}:{settings.smtp_port}"
+        case "sendgrid":
+            mail = f"e-mail over {settings.sendgrid_url}"
+        case "folder":
+            mail = f"e-mail into the folder {(settings.mail_folder or settings.home / 'mail').absolute()}"
+    return f"{mail}, SMS over {settings.twilio_url}" if settings.twilio_account is not None else mail
 
 
 def _log_to_stderr() -> None:
