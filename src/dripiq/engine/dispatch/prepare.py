@@ -12,14 +12,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dripiq.channels.base import OutgoingMessage
-from dripiq.domain.contents import Thread
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.gates import Closed, Effect, first_closed
 from dripiq.domain.moves import IN_DOUBT, PAUSED, Input, Stop
-from dripiq.domain.plan.model import Node
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel
 from dripiq.engine.dispatch.draft import Letterhead, Unsubscribe, draft
-from dripiq.engine.gate_facts import GateFacts, read_gate_facts
+from dripiq.engine.gate_facts import read_gate_facts
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer
 from dripiq.engine.threads import read_threads
@@ -123,7 +121,7 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
     drafts: list[tuple[Any, Draft, OutgoingMessage]] = []
     for row, node, message_id in zip(rows, nodes, new_ids(len(rows)), strict=True):
         thread = threads.get(row.campaign_id)
-        sender = _sender_of(row, node, thread, facts)
+        sender = facts.sender_of(row, node, thread)
         closed = first_closed(facts.of(row, node, sender, batch.now), plans[row.plan_hash], batch.now)
         if closed is None and node is not None:
             try:
@@ -147,12 +145,6 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
         connection, batch.lease, [PutBack(row.action_id, ActionStatus.HELD, IN_DOUBT) for row in doubted], batch.now
     )
     return [_ready(row, message, stored[each.dedupe_key]) for row, each, message in drafts if each.dedupe_key in stored]
-
-
-def _sender_of(row: Any, node: Node | None, thread: Thread | None, facts: GateFacts) -> Any:
-    """Who sends: an answer comes from whom the message before came from, as long as that one is there."""
-    before = facts.senders.get(thread.last.sender_id or "") if thread is not None else None
-    return before or facts.sender_of(row, node)
 
 
 def _settle_with_campaigns(
