@@ -17,7 +17,7 @@ from dripiq.domain.plan.model import STOP, Content, Node, NodeAction, Transition
 from dripiq.domain.plan.vocabulary import (
     EMAIL_KEYS,
     ID_PATTERN,
-    MAX_NODES,
+    MAX_TRANSITIONS,
     MAX_VARIANTS,
     MAX_WEIGHT,
     SCHEDULE_KEYS,
@@ -40,8 +40,6 @@ _TEXT_MESSAGE: Final = {
     "html": 'a text message has no HTML. Remove it, and write "body".',
     "replyTo": "text messages are one thread anyway. Remove it.",
 }
-
-MAX_TRANSITIONS: Final = MAX_NODES
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,9 @@ TIMER_KEYS: Final = ("after",)
 """… and those that an event has no use for."""
 
 MAX_NODES: Final = 5_000
+MAX_TRANSITIONS: Final = 5_000
+"""Of one node."""
+
 MAX_VARIANTS: Final = 10
 MAX_WEIGHT: Final = 1_000
 MAX_HOLIDAYS: Final = 1_000
