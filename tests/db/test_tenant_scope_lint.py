@@ -28,6 +28,7 @@ WHOSE_IS_IT = {
     "FIND_CAMPAIGNS": "a person names a campaign by its id alone",
     "FIND_CONTACT_TENANTS": "a person names a contact by its id alone",
     "FIND_ADDRESS_TENANTS": "a person names a contact by its address alone",
+    "FIND_STORED_ADDRESS": "the same; or of one tenant, where it is named",
     "FIND_DUE_TENANTS": "which tenants have work; the claim is then made tenant by tenant",
     "FIND_NEXT_DUE": "when anybody has work next",
     "FIND_EXPIRED_TENANTS": "which tenants have leases to take back",

@@ -31,9 +31,9 @@ from dripiq.engine.gate_facts import read_gate_facts
 from dripiq.engine.knowledge import Known, Records, address_of
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.threads import read_threads
-from dripiq.repositories import campaign_reading
 from dripiq.repositories.explaining import (
     find_campaign_contact,
+    find_owner,
     read_campaigns,
     read_path,
     read_person,
@@ -103,7 +103,7 @@ def _find(connection: Connection, tenant_id: str, given: str) -> tuple[str, str 
         owner = find_campaign_contact(connection, tenant_id, given)
         return (given, None) if owner is None else (owner, given)
     email = normalise_email(given)
-    found = campaign_reading.find_contacts(connection, tenant_id, [email]).get(email, [])
+    found = [contact_id for _, contact_id in find_owner(connection, email, tenant_id)]
     if not found:
         raise _unknown(given)
     if len(found) > 1:

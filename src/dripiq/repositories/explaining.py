@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from dripiq.domain.moves import State
-from dripiq.repositories.campaign_reading import READ_MESSAGES, READ_TRANSITIONS
+from dripiq.repositories.campaign_reading import READ_MESSAGES, READ_TRANSITIONS, find_contacts
+from dripiq.repositories.registration import read_own_host_tables
 from dripiq.repositories.standing import READ_LAST_SENT, state_of
 
 FIND_CONTACT_TENANTS = text(
@@ -27,6 +28,16 @@ FIND_ADDRESS_TENANTS = text(
     """
 )
 """Finds out whose contact has this address, in all tenants: a walk through all contacts, for no index of a host's table leads there."""
+
+FIND_STORED_ADDRESS = text(
+    """
+    SELECT contact.tenant_id, contact.id FROM dripiq_app.tenant_contacts AS contact
+    WHERE contact.email = ANY (CAST(:emails AS text[])) AND (CAST(:tenant_id AS text) IS NULL OR contact.tenant_id = :tenant_id)
+    ORDER BY contact.tenant_id, contact.id
+    LIMIT 20
+    """
+)
+"""The same where the contacts are dripiq's own, of one tenant or of all: a plain column is compared ten times as fast as a record is taken apart."""
 
 FIND_CAMPAIGN_CONTACT = text(
     "SELECT contact_id FROM dripiq_app.contact_campaigns WHERE tenant_id = :tenant_id AND id = :id"
@@ -81,10 +92,22 @@ READ_ACTIONS = text(
 )
 
 
-def find_owner(connection: Connection, given: str) -> list[tuple[str, str]]:
-    """The contacts of that id, or of that address (stored form), in all tenants: (tenant id, contact id), at most twenty."""
-    query = FIND_ADDRESS_TENANTS if "@" in given else FIND_CONTACT_TENANTS
-    return [(row.tenant_id, row.id) for row in connection.execute(query, {"given": given})]
+def find_owner(connection: Connection, given: str, tenant_id: str | None = None) -> list[tuple[str, str]]:
+    """The contacts of that id, or of that address, of one tenant or of all: (tenant id, contact id), at most twenty.
+
+    Args:
+        given: an address in stored form, or an id. Contacts whose address is written so go before those that have it in other letters.
+    """
+    if "@" not in given:
+        found = connection.execute(FIND_CONTACT_TENANTS, {"given": given}).all()
+        return [(row.tenant_id, row.id) for row in found if tenant_id in (None, row.tenant_id)]
+    if "lead_point_of_contacts" in read_own_host_tables(connection):
+        stored = connection.execute(FIND_STORED_ADDRESS, {"emails": [given], "tenant_id": tenant_id}).all()
+        if stored:
+            return [(row.tenant_id, row.id) for row in stored]
+    if tenant_id is not None:
+        return [(tenant_id, id) for id in find_contacts(connection, tenant_id, [given]).get(given, [])]
+    return [(row.tenant_id, row.id) for row in connection.execute(FIND_ADDRESS_TENANTS, {"given": given})]
 
 
 def find_campaign_contact(connection: Connection, tenant_id: str, campaign_id: str) -> str | None:
