@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from hypothesis import strategies as st
 
 from dripiq.domain.events import AWAITED_BY_TIMER, CONTACT_WIDE, IMPLIES, Trigger
+from dripiq.domain.evidence import way_on
 from dripiq.domain.machine import advance
 from dripiq.domain.moves import (
     SEND,
@@ -239,23 +240,25 @@ def go(plan: Plan, walk: Walk, event: Input) -> Walk:
     for move in decision.moves:
         if move.trigger == "started":
             continue
-        step, end = read(plan, move)
+        step, end = read(plan, move, decision.after, event)
         steps = (*steps, *step)
     if walk.state.status is CampaignStatus.DRAFT and decision.after.status is CampaignStatus.COMPLETED:
         end = ENDED
     return Walk(decision.after, event.at, steps, sent, end, walk.answered_nothing or alone, tuple(heard))
 
 
-def read(plan: Plan, move: Move) -> tuple[list[Step], str | None]:
+def read(plan: Plan, move: Move, after: State, event: Input) -> tuple[list[Step], str | None]:
     """The step of a path that a move is, and the end that it comes to."""
     assert move.from_node_id is not None
-    way = next((way for way in plan.node(move.from_node_id).transitions if way.on == move.trigger), None)
+    step = [Step(move.from_node_id, move.trigger)]
     if move.to_status in (CampaignStatus.STOPPED, CampaignStatus.ERROR):
         return [], None
     if move.to_status is not CampaignStatus.COMPLETED:
-        return [Step(move.from_node_id, move.trigger)], None
+        return step, None
     if move.reason == "max_visits":
-        return [Step(move.from_node_id, move.trigger)], MAX_VISITS
-    if way is not None:
-        return [Step(move.from_node_id, move.trigger)], STOP
-    return [Step(move.from_node_id, None)], ENDED
+        return step, MAX_VISITS
+    node = plan.node(move.from_node_id)
+    # An event may have taken a way on, or made the last timer void and left nothing to wait for.
+    answered = any(way.on == move.trigger for way in node.transitions)
+    taken = way_on(plan, node, after, event)[0] is not None if isinstance(event, Happened) else answered
+    return (step, STOP) if taken else ([Step(node.id, None)], ENDED)

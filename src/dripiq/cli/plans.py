@@ -92,9 +92,10 @@ def _show_paths(listed: "Sequence[Path]", known: "PlanFacts") -> None:
         }
         for path in listed
     ]
-    show_table(rows, ("messages", "shortest", "longest", "path"))
+    if rows:
+        show_table(rows, ("messages", "shortest", "longest", "path"))
     if known.paths != len(rows):
-        say(f"only the {len(rows)} shortest are listed")
+        say("only the shortest are listed" if rows else "the paths are too tangled to list")
 
 
 def show_faults(error: PlanError, write: Callable[[str], None]) -> None:

@@ -25,9 +25,9 @@ ENDED: Final = "end"
 MAX_VISITS: Final = "maxVisits"
 """How a path ends that would enter a node once more than the plan allows."""
 
-MAX_TOLD_APART: Final = 500_000
-"""Visits that are kept for all places in loops together: some 10,000 places in a loop of two nodes, 400 in one of a thousand."""
-MAX_SEARCHED: Final = 20_000
+MAX_PLACES: Final = 5_000
+"""Places in loops (nodes with their visits so far) that are told apart."""
+MAX_SEARCHED: Final = 10_000
 """Beginnings of paths that a listing looks at."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -68,10 +68,10 @@ class Extent(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where one stands on a path; the visits so far are those of the nodes of the loop that the node is in."""
+    """Where one stands on a path; the visits so far are those of the nodes of the loop that the node is in, as digits of one number."""
 
     standing: Standing
-    visits: tuple[int, ...] = ()
+    visits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,13 @@ class Paths:
         self._plan = plan
         self._exits = standings(plan, longest_closed(plan))
         graph = graph_of(self._exits)
-        self._loops: dict[str, dict[str, int]] = {}
-        for members in components(graph):
+        self._allowed = plan.max_visits or 1
+        digit = self._allowed.bit_length() + 1
+        self._digits = 2**digit - 1
+        self._loops: dict[str, tuple[int, int]] = {}  # of a node in a loop: which loop, and where its digit begins
+        for number, members in enumerate(components(graph)):
             if is_loop(members, graph):
-                loop = {node: index for index, node in enumerate(members)}
-                self._loops.update((node, loop) for node in members)
+                self._loops.update((node, (number, index * digit)) for index, node in enumerate(members))
         self._start = self._entered((plan.start_node_id, Before.NO), None) or Place((plan.start_node_id, Before.NO))
 
     def extent(self) -> Extent | None:
@@ -147,32 +149,32 @@ class Paths:
 
     def _entered(self, standing: Standing, origin: Place | None) -> Place | None:
         """The place that one comes to; None where the plan does not allow one more visit."""
-        loop = self._loops.get(standing[0])
-        if loop is None:
+        entered = self._loops.get(standing[0])
+        if entered is None:
             return Place(standing)
-        within = origin is not None and self._loops.get(origin.standing[0]) is loop
-        visits = list(origin.visits) if origin is not None and within else [0] * len(loop)
-        visits[loop[standing[0]]] += 1
-        allowed = visits[loop[standing[0]]] <= (self._plan.max_visits or 1)
-        return Place(standing, tuple(visits)) if allowed else None
+        loop, shift = entered
+        left = None if origin is None else self._loops.get(origin.standing[0])
+        visits = (origin.visits if origin is not None and left is not None and left[0] == loop else 0) + (1 << shift)
+        return Place(standing, visits) if (visits >> shift) & self._digits <= self._allowed else None
 
     @cached_property
     def _extents(self) -> Mapping[Place, Extent] | None:
         found: dict[Place, Extent] = {}
-        walk, told_apart = [self._start], 0
+        walk = [self._start]
+        ways: dict[Place, list[tuple[Exit, Place | str]]] = {}
+        places = 0
         while walk:
             here = walk[-1]
-            ways = [] if here in found else list(self._onward(here))
-            new = [leads for _, leads in ways if not isinstance(leads, str) and leads not in found]
-            if new:
-                walk.extend(new)
+            if here not in ways:
+                ways[here] = list(self._onward(here))
+                places += here.visits > 0
+                if places > MAX_PLACES:
+                    return None
+                walk.extend(leads for _, leads in ways[here] if not isinstance(leads, str) and leads not in ways)
                 continue
             walk.pop()
-            if ways:
-                told_apart += 50 + len(here.visits) if here.visits else 0
-                if told_apart > MAX_TOLD_APART:
-                    return None
-                found[here] = self._sum(here, ways, found)
+            if here not in found:
+                found[here] = self._sum(here, ways[here], found)
         return found
 
     def _sum(self, here: Place, ways: Sequence[tuple[Exit, Place | str]], found: Mapping[Place, Extent]) -> Extent:
