@@ -19,10 +19,11 @@ from dripiq.channels import http_sender, provider_rest
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.channels.http_answers import LONGEST_REST, SETUP_REST, USUAL_REST
 from dripiq.channels.sendgrid import SendGridSender
-from dripiq.config import SecretReference
+from dripiq.config import SecretReference, load_settings
 from dripiq.domain.errors import ConfigurationError
 from dripiq.domain.states import Channel
 from dripiq.domain.timing import MAX_ATTEMPTS
+from dripiq.wiring import make_senders
 from tests.engine.conftest import NOON, ONE_MAIL, World
 from tests.engine.http_provider import (
     Answering,
@@ -474,6 +475,30 @@ def test_a_key_is_read_when_it_is_needed_so_that_a_new_one_takes_effect(tmp_path
                 await sender.send(mails(1))
             await sender.close()
             assert [asked.headers["authorization"] for asked in provider.asked] == ["Bearer first", "Bearer second"]
+
+    run(main())
+
+
+def test_settings_make_a_sender_that_asks_the_configured_api_with_the_named_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAIL_KEY", KEY)
+
+    async def main() -> None:
+        async with HttpProvider().listening() as provider:
+            settings = load_settings(
+                email_channel="sendgrid",
+                sendgrid_url=provider.url,
+                sendgrid_key="env:MAIL_KEY",
+                sendgrid_categories="a, b",
+                api_connections=3,
+            )
+            sender = make_senders(settings)[Channel.EMAIL]
+            assert (sender.provider, sender.capacity) == ("sendgrid", 3)
+            assert verdicts(await sender.send(mails(1))) == [(Verdict.ACCEPTED, "202")]
+            await sender.close()
+            assert provider.asked[0].headers["authorization"] == f"Bearer {KEY}"
+            assert provider.asked[0].json["categories"] == ["a", "b"]
 
     run(main())
 

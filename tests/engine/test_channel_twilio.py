@@ -16,11 +16,13 @@ from dripiq.channels.base import Outcome, OutgoingMessage, Sender, Verdict
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.http_answers import SETUP_REST
 from dripiq.channels.twilio import TwilioSender
+from dripiq.config import load_settings
 from dripiq.domain.errors import ConfigurationError
 from dripiq.domain.states import Channel
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.loop import Pace, Worker
 from dripiq.schema.ids import new_id
+from dripiq.wiring import make_senders
 from tests.engine.conftest import NOON, World, email_plan
 from tests.engine.http_provider import Answering, HttpProvider, break_off, hang, hang_up, say
 
@@ -178,6 +180,28 @@ def test_the_token_is_shown_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     run(main())
     assert TOKEN not in caplog.text
+
+
+def test_settings_make_a_sender_of_sms_only_where_there_is_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMS_TOKEN", TOKEN)
+    assert set(make_senders(load_settings())) == {Channel.EMAIL}
+
+    async def main() -> None:
+        async with HttpProvider(TAKEN).listening() as provider:
+            settings = load_settings(
+                twilio_url=provider.url,
+                twilio_account=ACCOUNT,
+                twilio_password="env:SMS_TOKEN",
+                twilio_from="+4915112345678",
+                public_url="https://example.org/",
+                secret="s" * 32,
+            )
+            sender = make_senders(settings)[Channel.SMS]
+            assert [outcome.verdict for outcome in await sender.send(sms())] == [Verdict.ACCEPTED]
+            await sender.close()
+            assert provider.asked[0].form["StatusCallback"].startswith("https://example.org/webhooks/twilio?")
+
+    run(main())
 
 
 def test_an_account_that_is_none_is_refused_at_the_start() -> None:

@@ -134,9 +134,8 @@ class HttpSender(ABC):
     def _key(self) -> _Key:
         secret = self._secret.get_secret_value()
         key = _Key(secret, self._authorization(secret))
-        if not (
-            key.authorization.isascii() and key.authorization.isprintable()
-        ):  # whoever finds out later may print it
+        # A library that found out later would print it.
+        if not (key.authorization.isascii() and key.authorization.isprintable()):
             raise ConfigurationError(
                 "The key holds characters that no key has: store it again.", code="secret_malformed"
             )
