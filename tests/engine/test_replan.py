@@ -251,6 +251,15 @@ def test_who_would_be_sent_a_text_again_is_named(crowd: World) -> None:
     assert change(crowd, QUICKER, dry_run=True).repeats == {}
 
 
+def test_the_tenants_own_role_may_change_its_plans(world: World) -> None:
+    world.enroll(FIRST)
+    world.work()
+    with world.database.begin() as connection, dripiq.as_tenant(connection, world.tenant_id):
+        assert dripiq.replan(connection, world.tenant_id, QUICKER, dry_run=True).moved == 1
+        assert dripiq.replan(connection, world.tenant_id, QUICKER).moved == 1
+        assert dripiq.roll_back(connection, world.tenant_id).moved == 1
+
+
 def test_paused_campaigns_stay_paused(world: World) -> None:
     world.enroll(DELAYED)
     with world.database.begin() as connection:

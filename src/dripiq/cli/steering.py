@@ -104,7 +104,7 @@ def _all_of(engine: "Engine", verb: Verb, tenant: str, as_json: bool) -> Work:
 def _apply(connection: "Connection", verb: Verb, tenant_id: str, ids: Sequence[str]) -> Iterator[tuple[bool, str]]:
     from dripiq import as_tenant, pause, resume, stop
 
-    who = _operator()
+    who = operator()
     with as_tenant(connection, tenant_id):
         if verb is Verb.PAUSE:
             decisions = pause(connection, tenant_id, ids, actor=who)
@@ -115,7 +115,7 @@ def _apply(connection: "Connection", verb: Verb, tenant_id: str, ids: Sequence[s
     return ((decision.changed, str(decision.verdicts[-1])) for decision in decisions.values())
 
 
-def _operator() -> str:
+def operator() -> str:
     """Who does this, for the campaign's path: the account that the command runs under."""
     import os
     import pwd

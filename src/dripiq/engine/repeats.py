@@ -17,7 +17,7 @@ from dripiq.domain.plan_diff import Repeat, text_hash
 from dripiq.domain.render import render, render_html, render_subject
 from dripiq.domain.replan import sends_ahead
 from dripiq.domain.variants import content_of
-from dripiq.repositories.outbox import read_senders, read_tenant
+from dripiq.repositories.outbox import read_senders
 from dripiq.repositories.replanning import read_recipients, read_sent
 
 _LINK: Final = "https://dripiq.invalid/unsubscribe/x"
@@ -25,9 +25,9 @@ _LINK: Final = "https://dripiq.invalid/unsubscribe/x"
 
 
 def find_repeats(
-    connection: Connection, tenant_id: str, campaigns: Mapping[str, tuple[Plan, State]]
+    connection: Connection, tenant_id: str, tenant: Mapping[str, Any], campaigns: Mapping[str, tuple[Plan, State]]
 ) -> Iterator[Repeat]:
-    """The repeats that these campaigns, by id, have ahead on their plans from where they stand."""
+    """The repeats that these campaigns, by id, have ahead on their plans from where they stand; `tenant` is the tenant's record."""
     sent: dict[str, dict[str, datetime]] = {}
     for row in read_sent(connection, tenant_id, campaigns) if campaigns else ():
         said = text_hash(row.subject, row.rendered_body, row.rendered_html)
@@ -39,7 +39,6 @@ def find_repeats(
     named = {r.sender_identity_id for r in recipients} | {n.sender_identity_id for ns in ahead.values() for n in ns}
     senders = {row.id: row for row in read_senders(connection, tenant_id, [name for name in named if name])}
     default = next((sender for sender in senders.values() if sender.is_default), None)
-    tenant = (read_tenant(connection, tenant_id) or ({}, False))[0]
     for recipient in recipients:
         for node in ahead[recipient.campaign_id]:
             name = node.sender_identity_id or recipient.sender_identity_id

@@ -24,6 +24,7 @@ from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer, decide
 from dripiq.engine.repeats import find_repeats
 from dripiq.repositories.archive import notify_work
+from dripiq.repositories.explaining import read_tenant_record
 from dripiq.repositories.replanning import Followed, count_followed, page_followers, read_in_hand, write_plan
 from dripiq.repositories.standing import LockedCampaign, lock_campaigns
 
@@ -42,9 +43,11 @@ class Job:
         since: the hash of the plan that they follow.
         to: the hash of the new plan; None where each goes back to its own.
         campaigns: how many there were when it was asked.
+        tenant: the tenant's record, for templates that name it.
     """
 
     tenant_id: str
+    tenant: Mapping[str, Any]
     since: str
     to: str | None
     campaigns: int
@@ -69,7 +72,8 @@ def replan(
 ) -> PlanDiff:
     """Let the tenant's open campaigns go on under `plan`, all in the caller's transaction; nothing is committed here.
 
-    Locks all of them until the caller commits; the command `dripiq plan migrate` does it batch by batch.
+    Locks all of them until the caller commits; the command `dripiq plan migrate` does it batch by batch. Under the tenant's own role (`as_tenant`), texts that
+    name the tenant itself are not compared with what was sent.
 
     Args:
         plan: the new plan's JSON document.
@@ -129,10 +133,12 @@ def forward(
     checked = check_plan(plan)
     followed = _followed(connection, tenant_id, since, checked.plan_hash)
     if followed is None:  # nothing but the plan itself is followed: there is nothing to do
-        return Job(tenant_id, checked.plan_hash, checked.plan_hash, 0, Forward(Course(checked, checked, plan, {}, {})))
+        nowhere = Forward(Course(checked, checked, plan, {}, {}))
+        return Job(tenant_id, {}, checked.plan_hash, checked.plan_hash, 0, nowhere)
     old = _plan(connection, tenant_id, followed)
     course = course_to(old, checked, plan, mapping)
-    return Job(tenant_id, followed.plan_hash, checked.plan_hash, followed.campaigns, Forward(course))
+    tenant = read_tenant_record(connection, tenant_id) or {}
+    return Job(tenant_id, tenant, followed.plan_hash, checked.plan_hash, followed.campaigns, Forward(course))
 
 
 def back(connection: Connection, tenant_id: str, since: str | None) -> Job:
@@ -141,7 +147,8 @@ def back(connection: Connection, tenant_id: str, since: str | None) -> Job:
     if followed is None:
         raise _unknown(since, [])
     chart = Back(_plan(connection, tenant_id, followed))
-    return Job(tenant_id, followed.plan_hash, None, followed.campaigns, chart)
+    tenant = read_tenant_record(connection, tenant_id) or {}
+    return Job(tenant_id, tenant, followed.plan_hash, None, followed.campaigns, chart)
 
 
 def page(connection: Connection, job: Job, after: str, limit: int | None = BATCH) -> list[str]:
@@ -180,7 +187,7 @@ def work(
         diff.add(decision, course.since, course.since if target == STOP else course.plan, now)
         if not decision.after.status.is_final:
             ahead[campaign_id] = (course.plan, decision.after)
-    for repeat in find_repeats(connection, job.tenant_id, ahead):
+    for repeat in find_repeats(connection, job.tenant_id, job.tenant, ahead):
         diff.add_repeat(repeat)
     if diff.applied and decisions:
         notify_work(connection)
