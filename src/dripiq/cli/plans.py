@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
+from dripiq.cli import migrating
 from dripiq.cli.opening import read_file
 from dripiq.cli.output import JsonOption, say, show_json, show_table
 from dripiq.domain.errors import PlanError
@@ -24,6 +25,10 @@ PlanArgument = Annotated[str, typer.Argument(metavar="FILE", help="The plan, a J
 @app.callback()
 def _group() -> None:
     """Plans: check one before anything runs."""
+
+
+app.command("migrate")(migrating.migrate)
+app.command("rollback")(migrating.rollback)
 
 
 @app.command()
