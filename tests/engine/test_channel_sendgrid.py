@@ -479,6 +479,20 @@ def test_a_key_is_read_when_it_is_needed_so_that_a_new_one_takes_effect(tmp_path
     run(main())
 
 
+def test_mail_of_a_sender_with_a_pool_of_addresses_leaves_from_them(world: World) -> None:
+    world.execute(
+        "UPDATE dripiq_app.email_sender_identities SET dedicated_ip_pool = 'warm' WHERE tenant_id = :tenant_id"
+    )
+    world.enroll(ONE_MAIL)
+
+    async def main() -> None:
+        async with HttpProvider().listening() as provider, sending(provider.url) as sender:
+            await world.worker(sender).drain()
+            assert [asked.json["ip_pool_name"] for asked in provider.asked] == ["warm"]
+
+    run(main())
+
+
 def test_settings_make_a_sender_that_asks_the_configured_api_with_the_named_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

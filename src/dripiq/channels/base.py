@@ -40,6 +40,7 @@ class OutgoingMessage:
         in_reply_to: the Message-ID of the message that this one answers, without angle brackets.
         references: the Message-IDs of the thread so far, the oldest first; `in_reply_to` is the last.
         unsubscribe_url: for the RFC 8058 headers; None leaves them out.
+        ip_pool: the provider's name for the addresses that it should send from, where the sender identity has its own.
     """
 
     id: str
@@ -58,6 +59,7 @@ class OutgoingMessage:
     in_reply_to: str | None = None
     references: tuple[str, ...] = ()
     unsubscribe_url: str | None = None
+    ip_pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ class SendGridSender(HttpSender):
             mail["reply_to"] = {"email": message.reply_to}
         if self._categories:
             mail["categories"] = self._categories
+        if message.ip_pool is not None:
+            mail["ip_pool_name"] = message.ip_pool
         return Request("/v3/mail/send", "application/json", json.dumps(mail).encode())
 
     def _judge(self, id: str, answer: Answer) -> Judgement:

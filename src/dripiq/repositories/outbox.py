@@ -45,7 +45,7 @@ READ_TENANT = text(
 
 READ_SENDERS = text(
     """
-    SELECT id, from_email, from_name, reply_to, validation_status, is_default
+    SELECT id, from_email, from_name, reply_to, validation_status, dedicated_ip_pool, is_default
     FROM dripiq_app.email_sender_identities
     WHERE tenant_id = :tenant_id AND (id = ANY (CAST(:ids AS text[])) OR is_default)
     ORDER BY id

@@ -62,6 +62,7 @@ def draft(
         in_reply_to=thread.last.message_id if thread is not None else None,
         references=thread.references if thread is not None else (),
         unsubscribe_url=link,
+        ip_pool=sender.dedicated_ip_pool,
     )
     stored = Draft(
         id=message_id,
