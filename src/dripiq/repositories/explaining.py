@@ -7,9 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from dripiq.domain.moves import State
-from dripiq.repositories.campaign_reading import READ_MESSAGES, READ_TRANSITIONS, find_contacts
+from dripiq.repositories import campaign_reading, standing
 from dripiq.repositories.registration import read_own_host_tables
-from dripiq.repositories.standing import READ_LAST_SENT, state_of
 
 FIND_CONTACT_TENANTS = text(
     """
@@ -106,7 +105,7 @@ def find_owner(connection: Connection, given: str, tenant_id: str | None = None)
         if stored:
             return [(row.tenant_id, row.id) for row in stored]
     if tenant_id is not None:
-        return [(tenant_id, id) for id in find_contacts(connection, tenant_id, [given]).get(given, [])]
+        return [(tenant_id, id) for id in campaign_reading.find_contacts(connection, tenant_id, [given]).get(given, [])]
     return [(row.tenant_id, row.id) for row in connection.execute(FIND_ADDRESS_TENANTS, {"given": given})]
 
 
@@ -151,14 +150,16 @@ def read_states(
     started: Iterable[datetime | None] = [campaign.started_at for campaign in campaigns]
     seqs = [campaign.transition_seq for campaign in campaigns]
     last = connection.execute(
-        READ_LAST_SENT, {"tenant_id": tenant_id, "ids": ids, "seqs": seqs, "started_ats": list(started)}
+        standing.READ_LAST_SENT, {"tenant_id": tenant_id, "ids": ids, "seqs": seqs, "started_ats": list(started)}
     )
     sent = {row.id: row for row in last}
-    return {campaign.id: state_of(campaign, actions[campaign.id], sent[campaign.id]) for campaign in campaigns}, actions
+    return {
+        campaign.id: standing.state_of(campaign, actions[campaign.id], sent[campaign.id]) for campaign in campaigns
+    }, actions
 
 
 def read_path(connection: Connection, tenant_id: str, campaign_id: str) -> tuple[Sequence[Any], Sequence[Any]]:
     """A campaign's transitions in their order, and its messages."""
     of_campaign = {"tenant_id": tenant_id, "id": campaign_id}
-    transitions = connection.execute(READ_TRANSITIONS, of_campaign).mappings().all()
-    return transitions, connection.execute(READ_MESSAGES, of_campaign).mappings().all()
+    transitions = connection.execute(campaign_reading.READ_TRANSITIONS, of_campaign).mappings().all()
+    return transitions, connection.execute(campaign_reading.READ_MESSAGES, of_campaign).mappings().all()
