@@ -45,17 +45,17 @@ def open_transaction() -> "Iterator[tuple[Connection, datetime]]":
         yield connection, DatabaseClock().now(connection)
 
 
-def read_file(path: str) -> bytes:
-    """A file's bytes; `-` is stdin.
+def read_file(path: str, at_most: int = -1) -> bytes:
+    """A file's bytes, all of them or the first `at_most`; `-` is stdin.
 
     Raises:
         InputError: `unreadable_file`, saying why.
     """
     try:
         if path == "-":
-            return sys.stdin.buffer.read()
+            return sys.stdin.buffer.read(at_most)
         with open(path, "rb") as file:  # noqa: PTH123 - a path as typed, also one that pathlib would change
-            return file.read()
+            return file.read(at_most)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror or error}.", code="unreadable_file", facts={"file": path}

@@ -43,11 +43,12 @@ def check(
 
     Exit code 0: clean. 1: faults. 2: unreadable.
     """
+    from dripiq.domain.plan.document import MAX_BYTES
     from dripiq.domain.plan.facts import facts, facts_as_data, path_as_data
     from dripiq.domain.plan.paths import Paths
     from dripiq.domain.plan.verify import check_plan
 
-    raw = read_file(file)
+    raw = read_file(file, MAX_BYTES + 1)  # one more than a plan may have, and never all of an endless file
     try:
         plan = check_plan(raw)
     except PlanError as error:
@@ -101,6 +102,14 @@ def _show_paths(listed: "Sequence[Path]", known: "PlanFacts") -> None:
         show_table(rows, ("messages", "shortest", "longest", "path"))
     if known.paths != len(rows):
         say("only the shortest are listed" if rows else "the paths are too tangled to list")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a plan (draft 2020-12), for editors and programs."""
+    from dripiq.domain.plan.schema import plan_schema
+
+    show_json(plan_schema())
 
 
 def show_faults(error: PlanError, write: Callable[[str], None]) -> None:

@@ -202,6 +202,11 @@ class _Full:
         return text
 
 
+def is_plain(template: str) -> bool:
+    """Whether a template is nothing but text and plain outputs, told without reading it as Liquid."""
+    return _plain_parts(template) is not None
+
+
 @lru_cache(maxsize=256)
 def compiled(template: str, *, html: bool = False) -> Compiled:
     if len(template) > MAX_TEMPLATE:

@@ -36,7 +36,9 @@ def composed(value: object) -> object:
     """
     if isinstance(value, str):
         return value if value.isascii() else normalize("NFC", value)
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, (int, float)):  # before the slow question of whether it is a mapping
+        return value
+    if isinstance(value, (dict, Mapping)):
         entries = {composed(key): composed(item) for key, item in value.items()}
         if len(entries) < len(value):
             raise TypeError("two keys of an object are the same text")

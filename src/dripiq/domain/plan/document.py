@@ -107,11 +107,14 @@ def _is_sound(document: Mapping[str, object], findings: Findings, max_bytes: int
     levels: list[Iterator[tuple[object, object]]] = [iter([(None, document)])]
     while levels:
         for step, value in levels[-1]:
-            if type(value) is str and value.isascii() and "\0" not in value:  # nearly all
-                size += len(value)
+            kind = type(value)
+            if kind is str and value.isascii() and "\0" not in value:  # type: ignore[attr-defined, operator]  # nearly all
+                size += len(value)  # type: ignore[arg-type]
+                continue
+            if (kind is list or kind is _Object) and not value:
                 continue
             path = (*steps, step)[1:]
-            if isinstance(value, str) or not isinstance(value, (list, tuple, Mapping)):
+            if isinstance(value, (str, int)) or not isinstance(value, (dict, list, tuple, Mapping)):
                 size += len(value) if isinstance(value, str) else 0
                 _check_scalar(value, path, findings)
             elif len(path) >= MAX_DEPTH:
@@ -119,10 +122,12 @@ def _is_sound(document: Mapping[str, object], findings: Findings, max_bytes: int
                 findings.add(json_path(path), FaultCode.TOO_DEEP, message)
             else:
                 size += len(value)
-                if isinstance(value, Mapping) and size <= max_bytes:
-                    size += _check_keys(value, path, findings)
                 steps.append(step)
-                levels.append(iter(value.items() if isinstance(value, Mapping) else enumerate(value)))
+                if isinstance(value, (list, tuple)):
+                    levels.append(iter(enumerate(value)))
+                else:
+                    size += _check_keys(value, path, findings) if size <= max_bytes else 0
+                    levels.append(iter(value.items()))
                 break
         else:
             levels.pop()

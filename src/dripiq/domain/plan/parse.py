@@ -4,7 +4,7 @@ From text to the typed tree, in full: every fault of form is reported with its p
 means nothing where it stands is a fault. Whether the plan makes *sense* (targets, loops, templates) is `verify`'s question.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from dripiq.domain.events import Trigger
@@ -12,6 +12,7 @@ from dripiq.domain.plan.canonical import hash_plan
 from dripiq.domain.plan.document import MAX_BYTES, load_document
 from dripiq.domain.plan.faults import Fault, FaultCode, Findings, ReportFull, plan_error, quoted
 from dripiq.domain.plan.fields import Fields
+from dripiq.domain.plan.liquid import MAX_LIQUID, liquid_length
 from dripiq.domain.plan.model import ALWAYS_STOP, DEFAULT_TIMERS, Node, Plan
 from dripiq.domain.plan.parse_calendar import read_holidays, read_quiet_hours, read_send_window, read_zones
 from dripiq.domain.plan.parse_node import Reading, read_node
@@ -124,4 +125,16 @@ def _nodes(fields: Fields, reading: Reading) -> dict[str, Node]:
         fields.failed |= each.failed
         if node is not None:
             nodes.setdefault(node.id, node)
+    _bound_liquid(fields, nodes.values())
     return nodes
+
+
+def _bound_liquid(fields: Fields, nodes: Iterable[Node]) -> None:
+    contents = [content for node in nodes for content in node.contents]
+    length = liquid_length(text for each in contents for text in (each.subject, each.body, each.html) if text)
+    if length > MAX_LIQUID:
+        message = (
+            f"The templates hold {length:,} characters of Liquid between them, plain outputs not counted: "
+            f"use at most {MAX_LIQUID:,}."
+        )
+        fields.fault("nodes", FaultCode.TOO_MANY, message)
