@@ -57,7 +57,8 @@ def void_timers(plan: Plan, node: Node, state: State, event: Happened) -> Decisi
     met = {t for t in (event.trigger, IMPLIES.get(event.trigger)) if t is not None and node.answer(t) is None}
     met.discard(taken_as(state, event))
     void = {t.on for t in node.timers if AWAITED_BY_TIMER[t.on] in met}
-    actions = tuple(a for a in state.actions if a.ref.name not in void)
+    # A reply is heard after a timer that was due before it, and does not take it back.
+    actions = tuple(a for a in state.actions if a.ref.name not in void or a.run_at < event.at)
     if actions == state.actions:
         return None
     start = window_start(node, state, event)
