@@ -123,9 +123,25 @@ def test_a_field_that_no_contact_can_have_is_refused_before_anything_starts(
     assert refused.code == 2
     assert (
         refused.err
-        == "Error: The node 'hello' asks for contact.nmae, which no contact has: did you mean contact.name?\n"
+        == "Error: Nothing was started: $.nodes[0].body: No contact has contact.nmae (did you mean \"contact.name\"?): "
+        "write one of created_at, email, external_ref, id, lead_id, name, tenant_id, timezone, updated_at.\n"
     )
     assert count(engine, "contact_campaigns") == 0
+
+
+@pytest.mark.usefixtures("people")
+def test_a_field_that_some_contacts_lack_is_counted_and_the_others_start(
+    dripiq: Dripiq, plan: Path, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE dripiq_app.lead_point_of_contacts SET external_ref = id WHERE email <> (SELECT min(email) FROM dripiq_app.lead_point_of_contacts)"
+        )
+    plan.write_text(json.dumps({**PLAN, "nodes": [{**PLAN["nodes"][0], "body": "No. {{ contact.external_ref }}"}]}))  # type: ignore[dict-item]
+    started = dripiq("campaign", "start", plan, "--tenant", "Acme")
+    assert started.code == 0
+    assert "$.nodes[0].body: contact.external_ref is missing for 1 of 3; first: " in started.err
+    assert count(engine, "contact_campaigns") == 3
 
 
 @pytest.mark.usefixtures("people")

@@ -1,8 +1,10 @@
 """`dripiq plan check`."""
 
 import json
+import re
 from pathlib import Path
 
+from dripiq.domain.plan.schema import plan_schema
 from tests.cli.conftest import PLAN, Dripiq
 
 
@@ -39,3 +41,38 @@ def test_what_is_no_plan_at_all_is_unreadable(dripiq: Dripiq, tmp_path: Path) ->
     assert (nowhere.code, folder.code) == (2, 2)
     assert "nowhere.json cannot be read: No such file or directory" in nowhere.err
     assert "Is a directory" in folder.err
+
+
+def test_a_list_of_contacts_is_held_against_the_templates(dripiq: Dripiq, tmp_path: Path) -> None:
+    node = {**PLAN["nodes"][0], "body": "Hello {{ contact.name }} of {{ lead.nam }}"}  # type: ignore[dict-item]
+    raw = json.dumps({**PLAN, "nodes": [node]}).encode()
+    people = tmp_path / "people.csv"
+    people.write_text("email,name,company\na@example.com,Ann,Acme\nb@example.com,,Acme\n")
+
+    told = dripiq("plan", "check", "-", "--contacts", people, stdin=raw)
+
+    assert told.code == 1
+    assert told.out == (
+        '$.nodes[0].body: unknown_variable: No lead has lead.nam (did you mean "lead.name"?): write one of created_at, id, name, tenant_id, updated_at.\n'
+        "$.nodes[0].body: missing_variable: contact.name is missing for 1 of 2; first: line 3. "
+        'Supply it, or write {{ contact.name | default: "…" }}.\n'
+        "2 faults\n"
+    )
+    assert dripiq("plan", "check", "-", stdin=raw).code == 0
+    assert dripiq("plan", "check", "-", "--contacts", tmp_path / "none.csv", stdin=raw).code == 2
+
+
+def test_what_people_read_is_counted_and_spelt_as_they_would(dripiq: Dripiq, plan: Path) -> None:
+    told = dripiq("plan", "check", plan).out
+
+    assert "1 node" in told
+    assert "1 nodes" not in told
+    assert "1 message " in told
+    assert re.search(r"\d+ days? .*\(P\d+D", told)
+
+
+def test_the_schema_is_printed_for_editors(dripiq: Dripiq) -> None:
+    answer = dripiq("plan", "schema")
+
+    assert answer.code == 0
+    assert answer.json == plan_schema()

@@ -22,8 +22,7 @@ _ENCODED_BYTES = 39
 """How much text one encoded-word carries: 52 base64 characters and 12 of frame leave room for any header's name (RFC 2047, section 2: 76 a line)."""
 
 _BOUNDARY = "=_dripiq"
-"""What stands between the parts: `=_` occurs in no quoted-printable or base64 text, and text that holds it is sent as neither of them only where it
-holds no `--=_` (RFC 2045, section 6.7, suggests it)."""
+"""What stands between the parts: `=_` occurs in no quoted-printable or base64 (RFC 2045, section 6.7), and text with `--=_` in it is always encoded."""
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?: [A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*")
@@ -71,9 +70,10 @@ def build(message: OutgoingMessage) -> bytes:
     text = _part("plain", message.body)
     if message.html is None:
         return top + text
-    opening = f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n\r\n'.encode()
-    fence = f"--{_BOUNDARY}".encode()
-    return b"".join([top, opening, fence, b"\r\n", text, fence, b"\r\n", _part("html", message.html), fence, b"--\r\n"])
+    fence = f"\r\n--{_BOUNDARY}".encode()  # the line break before it is its own, not the part's
+    opening = f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n'.encode()
+    html = _part("html", message.html)
+    return b"".join([top, opening, fence, b"\r\n", text, fence, b"\r\n", html, fence, b"--\r\n"])
 
 
 def _part(kind: str, text: str) -> bytes:

@@ -12,6 +12,7 @@ from dripiq.domain.errors import PlanError
 
 if TYPE_CHECKING:
     from dripiq.domain.plan.facts import PlanFacts
+    from dripiq.domain.plan.model import Plan
     from dripiq.domain.plan.paths import Path
 
 LISTED: Final = 100
@@ -35,6 +36,14 @@ app.command("rollback")(migrating.rollback)
 def check(
     file: PlanArgument,
     as_json: JsonOption = False,
+    contacts: Annotated[
+        str | None,
+        typer.Option(
+            "--contacts",
+            metavar="CSV",
+            help="Also hold its templates to a list of contacts: who lacks what they ask for?",
+        ),
+    ] = None,
     paths: Annotated[
         bool, typer.Option("--paths", help=f"List the paths through the plan, the {LISTED} shortest.")
     ] = False,
@@ -51,6 +60,8 @@ def check(
     raw = read_file(file, MAX_BYTES + 1)  # one more than a plan may have, and never all of an endless file
     try:
         plan = check_plan(raw)
+        if contacts is not None:
+            _check_variables(plan, contacts)
     except PlanError as error:
         faults = error.facts["faults"]
         if as_json:
@@ -69,6 +80,18 @@ def check(
     _show_facts(known)
     if paths:
         _show_paths(listed, known)
+
+
+def _check_variables(plan: "Plan", contacts: str) -> None:
+    """Raises PlanError where somebody in the CSV file lacks what a template asks for; InputError where the file cannot be read."""
+    from dripiq.domain.contact_file import read_contact_file
+    from dripiq.domain.plan.faults import plan_error
+    from dripiq.domain.plan.variables import people_of, variable_faults
+
+    contents = read_contact_file(read_file(contacts))
+    faults = variable_faults(plan, people_of(contents), contents.columns.ignored)
+    if faults:
+        raise plan_error(faults)
 
 
 def _show_facts(known: "PlanFacts") -> None:

@@ -1,6 +1,6 @@
 """How does `dripiq campaign start` bring contacts into a campaign?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,16 +37,16 @@ def start_campaigns(
         What `--json` prints: `plan_hash`, `sender_id`, `enrolled` (a count), `already_enrolled` (contact ids).
 
     Raises:
-        InputError: `unknown_field`, where a template asks for what no contact or lead has.
+        InputError: `unknown_variable`, where a template asks for what no contact or lead has.
         NotFoundError: `unknown_contacts`, or what `choose_sender` raises; nothing is to be committed then.
     """
     from dripiq.engine.choose_sender import choose_sender
     from dripiq.engine.enroll import enroll
 
     plan = parse_plan(document)
-    _refuse_unknown_fields(connection, tenant_id, plan)
     sender_id = choose_sender(connection, tenant_id, plan, sender)
     contact_ids = _all(connection, tenant_id) if emails is None else _named(connection, tenant_id, emails)
+    _check_variables(connection, tenant_id, plan, contact_ids)
     enrolled = 0
     already: list[str] = []
     with progress("Starting", len(contact_ids), quiet=quiet) as advance:
@@ -68,46 +68,50 @@ def warn_of_links(document: dict[str, Any]) -> None:
     """Say that links need settings, where they are not made here: the workers may have them."""
     from dripiq.config import load_settings
 
-    if load_settings().public_url is None and any(
-        name == "unsubscribe_url" for name, _ in _asked(parse_plan(document))
-    ):
+    if load_settings().public_url is None and _uses_links(parse_plan(document)):
         note(
             "This plan uses unsubscribe_url: its mails are held wherever a worker has no DRIPIQ_PUBLIC_URL and DRIPIQ_SECRET. "
             "Set them there; `dripiq campaign resume` releases what was held."
         )
 
 
-def _asked(plan: "Plan") -> set[tuple[str, str]]:
-    """What templates ask for without a default, and the node that does."""
+def _uses_links(plan: "Plan") -> bool:
     from dripiq.domain.render import variables
 
-    return {
-        (name, node.id)
-        for node in plan.nodes.values()
-        for content in node.contents
-        for text in (content.subject, content.body, content.html)
-        if text is not None
-        for name in variables(text)
-    }
+    contents = [content for node in plan.nodes.values() for content in node.contents]
+    texts = [text for content in contents for text in (content.subject, content.body, content.html) if text is not None]
+    return any("unsubscribe_url" in variables(text) for text in texts)
 
 
-def _refuse_unknown_fields(connection: "Connection", tenant_id: str, plan: "Plan") -> None:
-    """A name that nobody can have would hold every mail; one that only some lack holds theirs."""
-    from difflib import get_close_matches
+def _check_variables(connection: "Connection", tenant_id: str, plan: "Plan", contact_ids: Sequence[str]) -> None:
+    """A name that nobody can have would hold every mail, and nothing starts; one that only some lack holds theirs, and is noted.
 
-    from dripiq.repositories.enrollment import read_fields
+    Raises:
+        InputError: `unknown_variable`, with all of them as faults.
+    """
+    from dataclasses import asdict
 
-    known = read_fields(connection, tenant_id)
-    for name, node_id in sorted(_asked(plan)):
-        root, _, field = name.partition(".")
-        if root in known and known[root] and field.partition(".")[0] not in known[root]:
-            near = get_close_matches(field, known[root], n=1)
-            hint = f"did you mean {root}.{near[0]}?" if near else f"there are {', '.join(sorted(known[root]))}."
-            raise InputError(
-                f"The node {node_id!r} asks for {name}, which no {root} has: {hint}",
-                code="unknown_field",
-                facts={"variable": name, "node": node_id, "known": sorted(known[root])},
-            )
+    from dripiq.domain.plan.faults import FaultCode
+    from dripiq.domain.plan.variables import Listed, variable_faults
+    from dripiq.repositories.enrollment import read_records
+
+    def people() -> Iterator[Listed]:
+        for start in range(0, len(contact_ids), PAGE):
+            for row in read_records(connection, tenant_id, contact_ids[start : start + PAGE]):
+                yield Listed(row.contact.get("email") or row.id, row.contact, row.lead)
+
+    faults = variable_faults(plan, people())
+    unknown = [fault for fault in faults if fault.code is FaultCode.UNKNOWN_VARIABLE]
+    if unknown:
+        raise InputError(
+            f"Nothing was started: {unknown[0].path}: {unknown[0].message}",
+            code=str(FaultCode.UNKNOWN_VARIABLE),
+            facts={"faults": [asdict(fault) for fault in unknown]},
+        )
+    for fault in faults:
+        note(f"{fault.path}: {fault.message}")
+    if faults:
+        note("Their messages are held when they come due; `dripiq campaign resume` releases them once that is mended.")
 
 
 def _all(connection: "Connection", tenant_id: str) -> list[str]:

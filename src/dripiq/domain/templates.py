@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from liquid import escape
 from liquid.ast import ConditionalBlockNode, Node
@@ -70,6 +70,8 @@ class TemplateProblem:
 class Compiled(Protocol):
     @property
     def variables(self) -> frozenset[str]: ...
+    @property
+    def is_plain(self) -> bool: ...
     def problems(self) -> Iterator[TemplateProblem]: ...
     def render(self, context: Mapping[str, object]) -> str: ...
 
@@ -92,6 +94,7 @@ class _Plain:
     parts: tuple[str | _Output, ...]
     html: bool
     variables: frozenset[str]
+    is_plain: ClassVar[bool] = True
 
     def problems(self) -> Iterator[TemplateProblem]:
         paths = dict.fromkeys((part.root, *part.keys) for part in self.parts if isinstance(part, _Output))
@@ -175,6 +178,7 @@ class _Full:
 
     bound: BoundTemplate
     variables: frozenset[str]
+    is_plain: ClassVar[bool] = False
 
     def problems(self) -> Iterator[TemplateProblem]:
         analysis = self.bound.analyze(include_partials=False)

@@ -72,23 +72,22 @@ READ_CONTACTS = text(
     """
 )
 
-READ_FIELDS = text(
+READ_RECORDS = text(
     """
-    SELECT 'contact' AS root, jsonb_object_keys(contact.record) AS field
-    FROM (SELECT record FROM dripiq_app.tenant_contacts WHERE tenant_id = :tenant_id LIMIT 1) AS contact
-    UNION ALL
-    SELECT 'lead', jsonb_object_keys(lead.record)
-    FROM (SELECT record FROM dripiq_app.tenant_leads WHERE tenant_id = :tenant_id LIMIT 1) AS lead
+    SELECT contact.id, contact.record AS contact, lead.record AS lead
+    FROM dripiq_app.tenant_contacts AS contact
+    JOIN LATERAL (
+        SELECT record FROM dripiq_app.tenant_leads WHERE tenant_id = :tenant_id AND id = contact.lead_id LIMIT 1
+    ) AS lead ON true
+    WHERE contact.tenant_id = :tenant_id AND contact.id = ANY (CAST(:contact_ids AS text[]))
+    ORDER BY contact.id
     """
 )
 
 
-def read_fields(connection: Connection, tenant_id: str) -> dict[str, set[str]]:
-    """What a template can ask of the tenant's contacts and leads: their columns, by root; none where there are no rows."""
-    found: dict[str, set[str]] = {}
-    for row in connection.execute(READ_FIELDS, {"tenant_id": tenant_id}):
-        found.setdefault(row.root, set()).add(row.field)
-    return found
+def read_records(connection: Connection, tenant_id: str, contact_ids: Sequence[str]) -> Sequence[Any]:
+    """These contacts of the tenant (id, contact, lead) as templates see them: whole rows, in the order of their ids."""
+    return connection.execute(READ_RECORDS, {"tenant_id": tenant_id, "contact_ids": list(contact_ids)}).all()
 
 
 def insert_drafts(

@@ -58,6 +58,10 @@ class FaultCode(StrEnum):
     UNKNOWN_TIMEZONE = "unknown_timezone"
     TEMPLATE_SYNTAX = "template_syntax"
     TEMPLATE_ROOT = "template_root"
+    # The contacts
+    UNKNOWN_VARIABLE = "unknown_variable"
+    MISSING_VARIABLE = "missing_variable"
+    TEMPLATE_FAILED = "template_failed"
 
 
 @dataclass(frozen=True, slots=True)
