@@ -115,13 +115,12 @@ def _whole(
     connection: Connection, job: Job, dry_run: bool, now: datetime, actor: str | None, created_by: str | None
 ) -> PlanDiff:
     diff = job.diff(applied=not dry_run)
-    # Applied at one go: batches in one transaction would lock campaigns after the actions of others.
-    limit, after = BATCH if dry_run else None, ""
-    while ids := page(connection, job, after, limit):
+    if diff.applied:  # all campaigns before any of their actions, as everywhere; then the batches meet their own locks
+        lock_campaigns(connection, job.tenant_id, page(connection, job, "", None))
+    after = ""
+    while ids := page(connection, job, after):
         for stuck in work(connection, job, ids, diff, now=now, actor=actor, created_by=created_by):
             diff.add_stuck(stuck)
-        if limit is None:
-            break
         after = ids[-1]
     return diff
 
