@@ -95,10 +95,11 @@ def _check_variables(plan: "Plan", contacts: str) -> None:
 
 
 def _show_facts(known: "PlanFacts") -> None:
-    from dripiq.domain.plan.durations import counted, spell_duration
+    from dripiq.domain.plan.durations import counted, format_duration, spell_duration
     from dripiq.domain.plan.facts import count_as_text, path_as_text
 
-    most = f"a contact gets {counted(known.most_messages, 'message')} at most, within {spell_duration(known.longest)} at most"
+    longest = f"{spell_duration(known.longest)} ({format_duration(known.longest)})"
+    most = f"a contact gets {counted(known.most_messages, 'message')} at most, within {longest} at most"
     say(f"{counted(known.nodes, 'node')}; {most}")
     if known.slowest is None:
         say(f"{count_as_text(known.paths)} paths")
