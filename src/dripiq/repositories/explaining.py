@@ -31,7 +31,7 @@ FIND_ADDRESS_TENANTS = text(
 FIND_STORED_ADDRESS = text(
     """
     SELECT contact.tenant_id, contact.id FROM dripiq_app.tenant_contacts AS contact
-    WHERE contact.email = ANY (CAST(:emails AS text[])) AND (CAST(:tenant_id AS text) IS NULL OR contact.tenant_id = :tenant_id)
+    WHERE contact.email = :email AND (CAST(:tenant_id AS text) IS NULL OR contact.tenant_id = :tenant_id)
     ORDER BY contact.tenant_id, contact.id
     LIMIT 20
     """
@@ -101,7 +101,7 @@ def find_owner(connection: Connection, given: str, tenant_id: str | None = None)
         found = connection.execute(FIND_CONTACT_TENANTS, {"given": given}).all()
         return [(row.tenant_id, row.id) for row in found if tenant_id in (None, row.tenant_id)]
     if "lead_point_of_contacts" in read_own_host_tables(connection):
-        stored = connection.execute(FIND_STORED_ADDRESS, {"emails": [given], "tenant_id": tenant_id}).all()
+        stored = connection.execute(FIND_STORED_ADDRESS, {"email": given, "tenant_id": tenant_id}).all()
         if stored:
             return [(row.tenant_id, row.id) for row in stored]
     if tenant_id is not None:
