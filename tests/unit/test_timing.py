@@ -29,7 +29,6 @@ from dripiq.domain.timing import (
     longest_closed,
     never_open,
     next_allowed,
-    quiet_length,
     retry_at,
     send_at,
     zone_of,
@@ -317,9 +316,3 @@ def test_a_refused_message_is_tried_again_after_twenty_minutes_six_times_in_all(
     assert [retry_at(now, attempts) for attempts in (1, 5)] == [now + timedelta(minutes=20)] * 2
     assert retry_at(now, MAX_ATTEMPTS) is None
     assert MAX_ATTEMPTS == 6
-
-
-def test_the_length_of_quiet_hours() -> None:
-    assert quiet_length(None) == timedelta(0)
-    assert quiet_length(QuietHours(time(21), time(7, 30))) == timedelta(hours=10.5)
-    assert quiet_length(QuietHours(time(1), time(2))) == timedelta(hours=1)

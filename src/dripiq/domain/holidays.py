@@ -6,7 +6,7 @@ are none. A country is imported when its first year is asked for, and a year is 
 """
 
 import re
-from collections.abc import Iterator
+import warnings
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -14,8 +14,8 @@ from typing import Final
 from dripiq.domain.errors import PlanError
 from dripiq.domain.plan.model import Holidays
 
-YEARS: Final = range(2000, 2100)
-"""The years over which `all_days` looks."""
+YEARS: Final = range(2025, 2055)
+"""The years over which `all_days` looks: long enough for every Easter, Ramadan and weekend to meet the others."""
 
 _SUBDIVISION: Final = re.compile(r"[A-Z0-9]{1,3}")
 
@@ -29,24 +29,27 @@ def is_holiday(holidays: Holidays, day: date) -> bool:
     return day in holidays.dates or any(day in public_holidays(region, day.year) for region in holidays.regions)
 
 
-def all_days(holidays: Holidays) -> Iterator[date]:
+def all_days(holidays: Holidays) -> list[date]:
     """The holidays of all `YEARS`, in order.
 
     Raises:
         PlanError: `unknown_region`.
     """
-    for year in YEARS:
-        given = (day for day in holidays.dates if day.year == year)
-        yield from sorted({*given, *(day for region in holidays.regions for day in public_holidays(region, year))})
+    given = {day for day in holidays.dates if day.year in YEARS}
+    return sorted(given.union(*(_worked_out(region, YEARS) for region in holidays.regions)))
 
 
-@lru_cache(maxsize=16_384)
 def public_holidays(region: str, year: int) -> frozenset[date]:
     """The public holidays of a country or subdivision in that year.
 
     Raises:
         PlanError: `unknown_region`.
     """
+    return _worked_out(region, range(year, year + 1))
+
+
+@lru_cache(maxsize=8192)
+def _worked_out(region: str, years: range) -> frozenset[date]:
     import holidays  # 50 ms and many modules, for plans that ask for it
 
     if region not in regions():
@@ -54,16 +57,17 @@ def public_holidays(region: str, year: int) -> frozenset[date]:
             f'No holidays are known for "{region}": write a country, such as "DE", or a subdivision, such as "DE-BY".',
             code="unknown_region",
         )
-    country, _, subdivision = region.partition("-")
-    days = holidays.country_holidays(country, subdiv=subdivision or None)
-    if not days.start_year <= year <= days.end_year:
-        return frozenset()
-    return frozenset(holidays.country_holidays(country, subdiv=subdivision or None, years=year))
+    country, _, code = region.partition("-")
+    calendar = holidays.country_holidays(country, subdiv=code or None)
+    known = [year for year in years if calendar.start_year <= year <= calendar.end_year]
+    with warnings.catch_warnings():  # some countries say aloud that they know some feasts for fewer years
+        warnings.simplefilter("ignore")
+        return frozenset(holidays.country_holidays(country, subdiv=code or None, years=known))
 
 
 @lru_cache(maxsize=1)
 def regions() -> frozenset[str]:
-    """Every code that `Holidays.regions` may hold."""
+    """Every code that `Holidays.regions` may hold: those of ISO, not the package's own names for parts that have none."""
     import holidays
 
     countries = holidays.list_supported_countries(include_aliases=False)

@@ -20,6 +20,9 @@ from dripiq.domain.errors import PlanError
 from dripiq.domain.holidays import all_days, is_holiday
 from dripiq.domain.plan.model import Holidays, Plan
 
+NEVER_OPEN: Final = "never_open"
+"""The code of the fault that no time is ever open."""
+
 MIDNIGHT: Final = time(0)
 DAY: Final = timedelta(days=1)
 _NO_HOLIDAYS: Final = Holidays()
@@ -83,9 +86,17 @@ def closed_since(plan: Plan, wall: datetime) -> datetime:
 
 
 def never_open(plan: Plan) -> bool:
-    """Whether quiet hours and send window leave no time of the week open. Holidays do not count: they are not the same every week."""
+    """Whether no time is ever open: quiet hours and send window leave none of the week, or holidays take what they leave for a year."""
     weekly = replace(plan, holidays=_NO_HOLIDAYS)
-    return all(rule_against(weekly, at) is not None for at in _week(_openings(plan)))
+    if all(rule_against(weekly, at) is not None for at in _week(_openings(plan))):
+        return True
+    try:
+        longest_run(plan)
+    except PlanError as error:
+        if error.error_code != NEVER_OPEN:
+            raise
+        return True
+    return False
 
 
 def longest_run(plan: Plan) -> timedelta:
@@ -137,7 +148,7 @@ def _first(
         day += step
     raise PlanError(
         "No time is ever allowed: make quiet hours and send window leave some time of some day that is no holiday.",
-        code="never_open",
+        code=NEVER_OPEN,
     )
 
 

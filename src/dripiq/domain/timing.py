@@ -12,7 +12,7 @@ from typing import Final
 from dripiq.domain import opening
 from dripiq.domain.moves import NOBODY, Contact
 from dripiq.domain.opening import Rule
-from dripiq.domain.plan.model import CONTACT_ZONE, CalendarSpan, Node, Plan, QuietHours
+from dripiq.domain.plan.model import CONTACT_ZONE, CalendarSpan, Node, Plan
 from dripiq.domain.variants import share
 from dripiq.domain.zones import LARGEST_SHIFT, clock_shift, instant_of, known_zone, next_change, wall_clock
 from dripiq.domain.zones import zone_names as zone_names
@@ -94,14 +94,18 @@ def next_allowed(plan: Plan, at: datetime, contact: Contact = NOBODY) -> datetim
 
 
 def never_open(plan: Plan) -> bool:
-    """Whether the quiet hours and the send window leave nothing of any week; holidays are not asked, for they do not come every week."""
+    """Whether nothing is ever allowed: quiet hours and send window leave nothing of any week, or holidays take what they leave for a whole year.
+
+    Raises:
+        PlanError: `unknown_region`.
+    """
     return opening.never_open(plan)
 
 
 def longest_closed(plan: Plan) -> timedelta:
-    """How long a send can wait beyond its delay: for the next allowed moment, from any instant of the years 2025 to 2089, and for its jitter.
+    """How long a send can wait beyond its delay: for the next allowed moment, from any instant of `holidays.YEARS`, and for its jitter.
 
-    An upper bound, and the length itself but for a change of the clocks. Holidays are counted as far as the calendars of `holidays` know them.
+    An upper bound; without jitter, and where the clocks are never set, a wait that comes.
 
     Raises:
         PlanError: `never_open`; `unknown_timezone`; `unknown_region`.
@@ -127,11 +131,3 @@ def retry_at(now: datetime, attempts: int) -> datetime | None:
         None when all of `MAX_ATTEMPTS` are used up.
     """
     return now + RETRY_DELAY if attempts < MAX_ATTEMPTS else None
-
-
-def quiet_length(quiet: QuietHours | None) -> timedelta:
-    """How long the quiet hours last on a day without a change of the clocks."""
-    if quiet is None:
-        return timedelta(0)
-    start, end = (timedelta(hours=clock.hour, minutes=clock.minute) for clock in (quiet.start, quiet.end))
-    return (end - start) % timedelta(days=1) or timedelta(days=1)
