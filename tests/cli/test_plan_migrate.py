@@ -1,6 +1,7 @@
 """`dripiq plan migrate` and `dripiq plan rollback`."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import Engine
 
 from tests.cli.conftest import Dripiq, count
 from tests.engine.conftest import HandClock, World, email_plan, settle_tenant
+from tests.processes import eventually
 
 OLD = email_plan(
     {"id": "intro", "transitions": [{"on": "no_open", "to": "bump", "after": "PT72H"}]},
@@ -75,6 +77,24 @@ def test_who_cannot_move_is_named_and_the_exit_code_says_so(dripiq: Dripiq, sent
     assert unmapped.code == mapped.code == 5
     assert "no_target 5" in unmapped.out
     assert (mapped.json["moved"], mapped.json["stuck_by_reason"]) == (4, {"in_doubt": 1})
+
+
+def test_a_campaign_whose_send_a_worker_holds_is_tried_again(dripiq: Dripiq, sent: World, tmp_path: Path) -> None:
+    leased = "UPDATE dripiq_app.scheduled_actions SET {} WHERE contact_campaign_id = (SELECT min(id) FROM dripiq_app.contact_campaigns)"
+    sent.execute(leased.format("action_type = 'send', status = 'queued', job_id = 'x', lease_until = 'infinity'"))
+    new = write(tmp_path / "new.json", NEW)
+
+    with ThreadPoolExecutor(1) as other:
+        command = other.submit(
+            dripiq, "plan", "migrate", "--tenant", "Acme", "--to", new, "--map", "intro=hello", "--json"
+        )
+        eventually(
+            lambda: count(sent.database, "campaign_transitions", "trigger = 'migrated'") == 4, 30, "the others moved"
+        )
+        sent.execute(leased.format("action_type = 'timeout', status = 'pending', job_id = NULL, lease_until = NULL"))
+        answer = command.result()
+
+    assert (answer.code, answer.json["moved"], answer.json["stuck"]) == (0, 5, 0)
 
 
 def test_where_several_plans_are_followed_one_is_named_by_hash_or_file(

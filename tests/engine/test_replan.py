@@ -11,6 +11,7 @@ from dripiq.domain.plan_diff import PlanDiff
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import normalise
+from dripiq.engine.replan import forward, page, work
 from tests.engine.conftest import World, email_plan
 
 BUMP = {"id": "bump", "body": "Once more."}
@@ -251,6 +252,26 @@ def test_who_would_be_sent_a_text_again_is_named(crowd: World) -> None:
     assert change(crowd, QUICKER, dry_run=True).repeats == {}
 
 
+def test_a_text_is_the_same_wherever_its_unsubscribe_link_leads_and_whatever_it_answers(world: World) -> None:
+    html = '<p>Hello</p><a href="{{ unsubscribe_url }}">No more</a>'
+    plan = email_plan(
+        {"id": "intro", "transitions": [{"on": "no_open", "to": "bump", "after": "PT1H"}]},
+        {"id": "bump", "replyTo": "previous", "html": html},
+        version="1.1",
+    )
+    del plan["nodes"][1]["subject"]
+    world.enroll(plan)
+    world.execute(
+        "INSERT INTO dripiq_app.outbound_messages (tenant_id, id, contact_campaign_id, contact_id, node_id, visit, channel, to_address, subject,"
+        " body, rendered_body, rendered_html, provider, status, sent_at, dedupe_key)"
+        " SELECT tenant_id, id, id, contact_id, 'bump', 0, 'email', 'c1@example.com', 'Re: Hello', '', '', :html, 'folder', 'sent', :now, id"
+        " FROM dripiq_app.contact_campaigns",
+        html=html.replace("{{ unsubscribe_url }}", "https://mail.example.com/base/unsubscribe/abc.DEF-_1"),
+        now=world.clock.time,
+    )
+    assert change(world, {**plan, "timezone": "Asia/Tokyo"}, dry_run=True).repeats == {"bump": 1}
+
+
 def test_the_tenants_own_role_may_change_its_plans(world: World) -> None:
     world.enroll(FIRST)
     world.work()
@@ -308,6 +329,27 @@ def test_the_same_change_again_changes_nothing(world: World) -> None:
     before = everything(world)
     assert change(world, QUICKER).moved == 0
     assert everything(world) == before
+
+
+def test_a_change_that_was_interrupted_goes_on_where_it_ended(crowd: World) -> None:
+    crowd.enroll(FIRST)
+    with crowd.database.begin() as connection:
+        job = forward(connection, crowd.tenant_id, QUICKER, None, {})
+        work(connection, job, page(connection, job, "", 20), job.diff(applied=True), now=crowd.clock.time)
+    assert change(crowd, QUICKER).moved == 30
+    assert crowd.value("SELECT count(*) FROM dripiq_app.campaign_plan_versions WHERE generated_by = 'migration'") == 50
+
+
+def test_a_draft_takes_the_new_plan_and_stays_a_draft(world: World) -> None:
+    world.enroll(FIRST)
+    world.execute("DELETE FROM dripiq_app.scheduled_actions")
+    world.execute(
+        "UPDATE dripiq_app.contact_campaigns SET status = 'draft', current_node_id = NULL, node_entered_at = NULL, started_at = NULL, visits = '{}'"
+    )
+    assert dict(change(world, QUICKER).flows) == {(None, None, "draft"): 1}
+    assert (world.campaign().status, world.campaign().plan_json) == ("draft", QUICKER)
+    assert dict(go_back(world).flows) == {(None, None, "draft"): 1}
+    assert world.campaign().plan_json == FIRST
 
 
 def test_a_change_that_cannot_be_meant_is_refused(world: World) -> None:

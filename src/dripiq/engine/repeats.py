@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from dripiq.domain.contents import Sent, Thread, context_of, say
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.moves import State
 from dripiq.domain.plan.model import Node, Plan
 from dripiq.domain.plan_diff import Repeat, text_hash
-from dripiq.domain.render import render, render_html, render_subject
 from dripiq.domain.replan import sends_ahead
 from dripiq.domain.variants import content_of
 from dripiq.repositories.outbox import read_senders
@@ -29,9 +29,11 @@ def find_repeats(
 ) -> Iterator[Repeat]:
     """The repeats that these campaigns, by id, have ahead on their plans from where they stand; `tenant` is the tenant's record."""
     sent: dict[str, dict[str, datetime]] = {}
+    threads: dict[str, Thread] = {}
     for row in read_sent(connection, tenant_id, campaigns) if campaigns else ():
         said = text_hash(row.subject, row.rendered_body, row.rendered_html)
         sent.setdefault(row.contact_campaign_id, {}).setdefault(said, row.sent_at)
+        threads[row.contact_campaign_id] = Thread(Sent(row.node_id, "", row.subject, None), ())
     if not sent:
         return
     recipients = read_recipients(connection, tenant_id, sent)
@@ -43,25 +45,20 @@ def find_repeats(
         for node in ahead[recipient.campaign_id]:
             name = node.sender_identity_id or recipient.sender_identity_id
             sender = senders.get(name) if name is not None else default
-            at = sent[recipient.campaign_id].get(_said(node, recipient, sender, tenant) or "")
+            said_now = _said(node, recipient, sender, tenant, threads[recipient.campaign_id])
+            at = sent[recipient.campaign_id].get(said_now or "")
             if at is not None:
                 yield Repeat(recipient.campaign_id, recipient.contact.get("email"), node.id, at)
 
 
-def _said(node: Node, recipient: Any, sender: Any, tenant: Mapping[str, Any]) -> str | None:
-    """The hash of what a node would say to a contact; None where it cannot be rendered."""
+def _said(node: Node, recipient: Any, sender: Any, tenant: Mapping[str, Any], thread: Thread) -> str | None:
+    """The hash of what a node would say to a contact; None where it cannot be rendered, or nobody sends it."""
+    if sender is None:
+        return None
+    context = context_of(recipient.contact, recipient.lead, tenant, sender, _LINK)
     content = content_of(node, recipient.contact_id)
-    context = {
-        "contact": recipient.contact,
-        "lead": recipient.lead,
-        "tenant": tenant,
-        "sender": {} if sender is None else {"email": sender.from_email, "name": sender.from_name},
-        "unsubscribe_url": _LINK,
-    }
     try:
-        subject = None if content.subject is None else render_subject(content.subject, context)
-        html = None if content.html is None else render_html(content.html, context)
-        body = None if content.body is None else render(content.body, context)
+        said = say(node, content, context, thread if node.in_thread else None)
     except DripiqError:
         return None
-    return text_hash(subject, body, html)
+    return text_hash(said.subject, said.text, said.html)
