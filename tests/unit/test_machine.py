@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dripiq.domain.events import Trigger
-from dripiq.domain.machine import TABLE, advance, step
+from dripiq.domain.evidence import heeded_by
+from dripiq.domain.machine import TABLE, advance, looks_back, step
 from dripiq.domain.moves import (
     CLOSE,
     IN_DOUBT,
@@ -290,6 +291,26 @@ def test_the_order_in_which_a_batch_is_listed_means_nothing(data: st.DataObject)
     batch = [event for event in batch if not isinstance(event, Happened) or event in distinct]
     other = [event for event in other if not isinstance(event, Happened) or event in distinct]
     assert advance(of, state, batch, (), T0).after == advance(of, state, other, (), T0).after
+
+
+@given(st.data())
+def test_what_is_recorded_changes_only_a_decision_that_looks_back(data: st.DataObject) -> None:
+    of = data.draw(plans())
+    state = data.draw(states(of))
+    batch = data.draw(st.lists(inputs, max_size=6))
+    recorded = [replace(e, ref=f"recorded {e.ref}") for e in data.draw(st.lists(happenings, max_size=6))]
+    first = advance(of, state, batch, (), T0)
+    if not looks_back(of, first):
+        again = advance(of, state, batch, recorded, T0)
+        assert (again.after, again.moves, again.done) == (first.after, first.moves, first.done)
+
+
+@given(st.data())
+def test_an_event_that_the_plan_does_not_heed_changes_nothing(data: st.DataObject) -> None:
+    of = data.draw(plans())
+    event = data.draw(happenings)
+    if event.trigger not in heeded_by(of):
+        assert not advance(of, data.draw(states(of)), [event], (), T0).changed
 
 
 @given(st.data())

@@ -6,7 +6,7 @@ Parts of the machine's rules for events. A window is held against the event's ow
 from datetime import datetime
 from typing import Final
 
-from dripiq.domain.events import AWAITED_BY_TIMER, IMPLIES
+from dripiq.domain.events import AWAITED_BY_TIMER, CONTACT_WIDE, IMPLIES, Trigger
 from dripiq.domain.moves import Decision, Happened, State, TimerDue, Verdict
 from dripiq.domain.plan.model import Node, NodeAction, Plan, Transition
 from dripiq.domain.states import Confidence
@@ -14,6 +14,13 @@ from dripiq.domain.timing import later
 from dripiq.domain.visits import keep_only
 
 _STRENGTH: Final = {Confidence.MACHINE: 0, Confidence.UNKNOWN: 1, Confidence.HUMAN: 2}
+
+
+def heeded_by(plan: Plan) -> frozenset[Trigger]:
+    """The events that can mean something to a campaign: what the plan answers or waits for, what implies that, and what belongs to the contact."""
+    named = {AWAITED_BY_TIMER.get(way.on, way.on) for node in plan.nodes.values() for way in node.transitions}
+    implying = {event for event, implied in IMPLIES.items() if implied in named}
+    return CONTACT_WIDE | named | implying
 
 
 def way_on(plan: Plan, node: Node, state: State, event: Happened) -> tuple[Transition | None, Verdict]:

@@ -40,7 +40,7 @@ from dripiq.domain.moves import (
     TimerDue,
     Verdict,
 )
-from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Plan
+from dripiq.domain.plan.model import ALWAYS_STOP, STOP, NodeAction, Plan
 from dripiq.domain.replan import replan
 from dripiq.domain.states import CampaignStatus
 from dripiq.domain.timing import next_allowed
@@ -50,6 +50,8 @@ _TURNS: Final = (Start, Accepted, Refused, Happened, TimerDue, Replan, Pause, Re
 
 _LET_EVENTS_PASS: Final = frozenset({Verdict.VOIDED_TIMER, Verdict.REPLANNED})
 """After these, events that were passed over may mean something."""
+
+_LOOKS_BACK: Final = _LET_EVENTS_PASS | {Verdict.ARMED}
 
 
 def step(plan: Plan, state: State, event: Input, now: datetime) -> Decision:
@@ -95,6 +97,13 @@ def advance(plan: Plan, state: State, events: Iterable[Input], recorded: Iterabl
             queue = [e for e in queue if not (isinstance(e, Happened) and e.ref in again)]
             queue = sorted((*queue, *again.values()), key=_turn, reverse=True)
     return decision
+
+
+def looks_back(plan: Plan, decision: Decision) -> bool:
+    """Whether recorded events may change a decision that `advance` made without them: a wait was entered, or something let events pass that were held back."""
+    entered = (plan.nodes.get(move.to_node_id or "") for move in decision.moves)
+    waits = any(node is not None and node.action is NodeAction.WAIT for node in entered)
+    return waits or not _LOOKS_BACK.isdisjoint(decision.verdicts)
 
 
 def _turn(event: Input) -> tuple[datetime, int, str]:

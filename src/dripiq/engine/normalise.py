@@ -18,9 +18,11 @@ from dripiq.channels.sendgrid_events import EventFault, ProviderEvent, split_eve
 from dripiq.domain.addresses import domain_of
 from dripiq.domain.errors import InputError
 from dripiq.domain.events import MESSAGE_STATUS_OF_EVENT, SUPPRESSION_OF_EVENT
+from dripiq.domain.evidence import heeded_by
 from dripiq.domain.moves import Accepted, Happened, Input
 from dripiq.domain.states import Channel, DeliveryStatus, SuppressionScope, SuppressionSource
 from dripiq.engine.clock import Clock
+from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer, replied_in, with_colleagues_stopped
 from dripiq.repositories.intake import (
     EventRow,
@@ -136,15 +138,16 @@ def take_events(
         # Nothing but reads came before: every later statement sees what was committed while this waited.
         lock_exclusive(connection, [(tenant_id, channel) for channel in Channel])
     tied = _tie(connection, tenant_id, provider, events)
-    touched = {t.message.contact_campaign_id for t in tied if t.message is not None}
-    colleagues = read_colleagues(connection, tenant_id, replied_in(_inputs(tied)))
+    telling = _telling(connection, tenant_id, tied)
+    colleagues = read_colleagues(connection, tenant_id, replied_in(_inputs(telling)))
+    touched = {t.message.contact_campaign_id for t in telling}
     campaigns = lock_campaigns(connection, tenant_id, touched.union(*colleagues.values()))
     fresh_ids = insert_events(connection, tenant_id, [_row(provider, t) for t in tied], now)
     fresh = [t for t in tied if t.id in fresh_ids]
     raise_statuses(connection, tenant_id, _facts(fresh), now)
     if suppressions := _suppressions(fresh):
         upsert_suppressions(connection, tenant_id, suppressions, now)
-    inputs = with_colleagues_stopped(_inputs(fresh), colleagues, now)
+    inputs = with_colleagues_stopped(_inputs([t for t in telling if t.id in fresh_ids]), colleagues, now)
     answer(connection, tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
 
 
@@ -164,6 +167,21 @@ def _tie(connection: Connection, tenant_id: str, provider: str, events: Sequence
         found = (by_id[name] for name in _own_ids(event) if name in by_id)
         tied.append(_Tied(row_id, event, next(found, None) or by_provider_id.get(event.provider_message_id or "")))
     return tied
+
+
+def _telling(connection: Connection, tenant_id: str, tied: Iterable[_Tied]) -> list[_Tied]:
+    """The events that can mean something to their campaigns, which are locked for them; of the others (nearly half: `delivered`) no plan here takes notice.
+
+    A message whose hand-over nobody has recorded needs its campaign in any case.
+    """
+    known = [t for t in tied if t.message is not None]
+    plans = plans_of(connection, tenant_id, ((t.message.contact_campaign_id, t.message.plan_hash) for t in known))
+    heeded = {plan_hash: heeded_by(plan) for plan_hash, plan in plans.items()}
+    return [
+        t
+        for t in known
+        if t.message.sent_at is None or trigger_of(t.event.event_type) in heeded.get(t.message.plan_hash, ())
+    ]
 
 
 def _own_ids(event: ProviderEvent) -> Iterable[str]:
@@ -234,7 +252,7 @@ def _suppressions(fresh: Iterable[_Tied]) -> list[Suppression]:
     return found
 
 
-def _inputs(fresh: Iterable[_Tied]) -> dict[str, list[Input]]:
+def _inputs(fresh: Sequence[_Tied]) -> dict[str, list[Input]]:
     """What the campaigns answer. Of a message whose hand-over nobody has recorded, an event is the proof that it was accepted."""
     inputs: dict[str, list[Input]] = {}
     proven: dict[str, datetime] = {}

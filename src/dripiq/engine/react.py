@@ -4,14 +4,14 @@ The only writer of a campaign's state, and the only stage that others call, insi
 machine, writes everything that it decided.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from dripiq.domain.events import Trigger
-from dripiq.domain.machine import advance
-from dripiq.domain.moves import Decision, Happened, Input, Replan, Stop, TimerDue
+from dripiq.domain.machine import advance, looks_back
+from dripiq.domain.moves import Decision, Happened, Input, Message, Stop
 from dripiq.domain.plan.model import CONTACT_ZONE, Plan
 from dripiq.engine.plan_cache import plans_of
 from dripiq.repositories.journal import write_decisions
@@ -84,29 +84,22 @@ def decide(
     """
     local = {plan_hash for plan_hash, plan in plans.items() if plan.timezone == CONTACT_ZONE}
     campaigns = with_zones(connection, tenant_id, campaigns, local)
-    recorded = _recorded(connection, tenant_id, campaigns, inputs)
-    return [
-        (
-            campaign,
-            advance(plans[campaign.plan_hash], campaign.state, inputs[campaign.id], recorded.get(campaign.id, ()), now),
-        )
-        for campaign in campaigns
-    ]
+
+    def decided(campaign: LockedCampaign, recorded: Iterable[Happened] = ()) -> Decision:
+        return advance(plans[campaign.plan_hash], campaign.state, inputs[campaign.id], recorded, now)
+
+    first = [(campaign, decided(campaign)) for campaign in campaigns]
+    back = {
+        c.id: c.state.message
+        for c, decision in first
+        if c.state.message is not None and looks_back(plans[c.plan_hash], decision)
+    }
+    recorded = _recorded(connection, tenant_id, back.values())
+    return [(c, decided(c, recorded[c.id]) if c.id in recorded else decision) for c, decision in first]
 
 
-def _recorded(
-    connection: Connection,
-    tenant_id: str,
-    campaigns: Iterable[LockedCampaign],
-    inputs: Inputs,
-) -> dict[str, list[Happened]]:
-    """The stored events that may be handed in again: an event or a timer enters a wait node with a message, or voids a timer that held events back."""
-    messages = [
-        campaign.state.message
-        for campaign in campaigns
-        if campaign.state.message is not None
-        and any(isinstance(event, Happened | TimerDue | Replan) for event in inputs[campaign.id])
-    ]
+def _recorded(connection: Connection, tenant_id: str, messages: Collection[Message]) -> dict[str, list[Happened]]:
+    """The stored events of these messages that may be handed in again, by campaign."""
     if not messages:
         return {}
     # A provider's clock may lag behind ours, by a second where it counts whole ones.

@@ -53,13 +53,17 @@ READ_RECEIVED = text(
 
 READ_MESSAGES = text(
     """
-    SELECT id, contact_campaign_id, node_id, visit, channel, to_address, provider, provider_message_id, sent_at
-    FROM dripiq_app.outbound_messages
-    WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[]))
-    UNION
-    SELECT id, contact_campaign_id, node_id, visit, channel, to_address, provider, provider_message_id, sent_at
-    FROM dripiq_app.outbound_messages
-    WHERE tenant_id = :tenant_id AND provider = :provider AND provider_message_id = ANY (CAST(:provider_message_ids AS text[]))
+    SELECT message.id, contact_campaign_id, node_id, visit, channel, to_address, provider, provider_message_id, sent_at, (
+            SELECT plan_hash FROM dripiq_app.contact_campaigns AS campaign
+            WHERE campaign.tenant_id = :tenant_id AND campaign.id = message.contact_campaign_id
+        ) AS plan_hash
+    FROM (
+        SELECT * FROM dripiq_app.outbound_messages WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[]))
+        UNION ALL
+        SELECT * FROM dripiq_app.outbound_messages
+        WHERE tenant_id = :tenant_id AND provider = :provider AND provider_message_id = ANY (CAST(:provider_message_ids AS text[]))
+            AND id <> ALL (CAST(:ids AS text[]))
+    ) AS message
     """
 )
 
