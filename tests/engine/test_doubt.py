@@ -6,13 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from dripiq.channels.smtp import Security, SmtpSender
+from dripiq.db.session import make_engine
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
-from dripiq.engine.upkeep import expire, settle
+from dripiq.engine.resolve import Resolution, resolve, settle
+from dripiq.engine.upkeep import expire
 from dripiq.repositories.outbox import commit_to_send
-from tests.engine.conftest import ONE_MAIL, World, email_plan
+from tests.engine.conftest import ONE_MAIL, World, email_plan, settle_tenant
 from tests.engine.smtp_server import Say, Server, answer, hang_up, listening
 
 LEASE = timedelta(minutes=2)
@@ -48,6 +51,11 @@ def message(world: World) -> Any:
     return row
 
 
+def status_of(world: World) -> str:
+    found: str = world.value("SELECT status FROM dripiq_app.contact_campaigns WHERE tenant_id = :tenant_id")
+    return found
+
+
 def action(world: World) -> Any:
     (row,) = world.rows("SELECT * FROM dripiq_app.scheduled_actions WHERE action_type = 'send' ORDER BY visit LIMIT 1")
     return row
@@ -80,9 +88,9 @@ def test_an_old_doubt_counts_as_sent_after_the_tenants_time(world: World) -> Non
     world.enroll(ONE_MAIL)
     work_against(world, hang_up)
     world.clock.pass_(hours=23)
-    assert settle(world.database, world.clock).doubts_settled == 0
+    assert settle(world.database, world.clock) == 0
     world.clock.pass_(hours=2)
-    assert settle(world.database, world.clock).doubts_settled == 1
+    assert settle(world.database, world.clock) == 1
     assert (message(world).status, message(world).error_code) == ("sent", "assumed_sent")
     assert world.campaign().status == "completed"
 
@@ -182,3 +190,54 @@ def test_a_campaign_stopped_while_its_mail_is_in_hand_over_still_learns_that_it_
         world.value("SELECT count(*) FROM dripiq_app.scheduled_actions WHERE status NOT IN ('completed', 'canceled')")
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("resolution", "status", "campaign", "mails"),
+    [
+        (Resolution.SENT, "sent", "completed", 0),
+        (Resolution.NOT_SENT, "failed", "error", 0),
+        (Resolution.RESEND, "sent", "completed", 1),
+    ],
+)
+def test_a_person_who_has_looked_ends_a_doubt_and_the_campaign_goes_on(
+    world: World, resolution: Resolution, status: str, campaign: str, mails: int
+) -> None:
+    world.enroll(ONE_MAIL)
+    work_against(world, hang_up)
+    doubted = message(world).id
+    with world.database.begin() as connection:
+        assert resolve(connection, [doubted, "another"], resolution, now=world.clock.time) == {doubted}
+    server = work_against(world, answer("250 2.0.0 Ok"))
+    assert len(server.received) == mails
+    assert (message(world).status, world.campaign().status) == (status, campaign)
+    with world.database.begin() as connection:
+        assert resolve(connection, [doubted], Resolution.RESEND, now=world.clock.time) == set()
+
+
+def test_a_doubt_is_ended_for_its_own_tenant_only(world: World) -> None:
+    world.enroll(ONE_MAIL)
+    work_against(world, hang_up)
+    with world.database.begin() as connection:
+        ended = resolve(connection, [message(world).id], Resolution.SENT, tenant_id="other", now=world.clock.time)
+    assert (ended, message(world).status) == (set(), "in_doubt")
+
+
+def test_a_tenant_whose_campaigns_somebody_holds_does_not_hold_up_the_doubts_of_others(world: World) -> None:
+    world.enroll(ONE_MAIL)
+    work_against(world, hang_up)
+    other = World(world.database, world.folder, world.clock)
+    other.tenant_id, other.sender_id, other.contacts = settle_tenant(world.database, 1, "Other")
+    other.enroll(ONE_MAIL)
+    work_against(other, hang_up)
+    world.clock.pass_(days=2)
+    held, free = sorted((world, other), key=lambda each: each.tenant_id)
+    impatient = make_engine(world.database.url.render_as_string(hide_password=False))
+    with world.database.begin() as somebody:
+        somebody.execute(
+            text("SELECT FROM dripiq_app.contact_campaigns WHERE tenant_id = :id FOR UPDATE"), {"id": held.tenant_id}
+        )
+        assert settle(impatient, world.clock) == 1
+    assert (status_of(free), status_of(held)) == ("completed", "active")
+    assert settle(impatient, world.clock) == 1
+    impatient.dispose()

@@ -24,7 +24,9 @@ from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.steer import pause_sending, resume_sending, stop
 from dripiq.engine.suppress import suppress
-from dripiq.engine.upkeep import expire, settle
+from dripiq.engine.replan import replan
+from dripiq.engine.resolve import Resolution, resolve, settle
+from dripiq.engine.upkeep import expire
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.schema.security import protected_tables
 from tests.engine.conftest import ONE_MAIL, HandClock, World, email_plan
@@ -191,6 +193,15 @@ def live_through_everything(world: World) -> None:
     for _ in range(2):
         with world.database.begin() as connection:
             suppress(connection, world.tenant_id, ["x@example.com"], now=world.clock.now(connection))
+
+    world.clock.pass_(hours=1)
+    world.enroll(follow_up)
+    with world.database.begin() as connection:
+        replan(connection, world.tenant_id, email_plan({"id": "intro"}), now=world.clock.now(connection))
+    world.work(world.worker(ScriptedSender(Verdict.UNKNOWN)))
+    doubted = world.value("SELECT id FROM dripiq_app.outbound_messages WHERE status = 'in_doubt'")
+    with world.database.begin() as connection:
+        resolve(connection, [doubted], Resolution.NOT_SENT, now=world.clock.now(connection))
 
 
 def lose_a_worker(world: World) -> None:

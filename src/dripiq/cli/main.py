@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dripiq.cli import bench, campaigns, contacts, database, demo, explaining, plans, running, senders, tenants
+from dripiq.cli import bench, campaigns, contacts, database, demo, doubts, explaining, plans, running, senders, tenants
 from dripiq.cli.output import note, printable
 from dripiq.domain.errors import DatabaseError, DripiqError, InputError
 
@@ -36,6 +36,7 @@ app.add_typer(tenants.app, name="tenants")
 app.add_typer(senders.app, name="senders")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(campaigns.app, name="campaign")
+app.add_typer(doubts.app, name="in-doubt")
 app.add_typer(bench.app, name="bench")
 
 

@@ -19,7 +19,8 @@ from dripiq.engine.claim import Share, claim, find_due
 from dripiq.engine.dispatch import Outbox, dispatch
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import find_tenants, normalise
-from dripiq.engine.upkeep import drop_partitions, expire, make_partitions, settle
+from dripiq.engine.resolve import settle
+from dripiq.engine.upkeep import drop_partitions, expire, make_partitions
 from dripiq.repositories.queue import find_next_due
 
 logger = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class Worker:
         repairs = await asyncio.to_thread(expire, outbox.database, outbox.clock, self._pace.share.lease)
         self.done["leases_returned"] += repairs.leases_returned
         self.done["put_in_doubt"] += repairs.put_in_doubt
-        self.done["doubts_settled"] += (await asyncio.to_thread(settle, outbox.database, outbox.clock)).doubts_settled
+        self.done["doubts_settled"] += await asyncio.to_thread(settle, outbox.database, outbox.clock)
         await asyncio.to_thread(make_partitions, outbox.database, outbox.clock)
         if self._pace.keep_months is not None:
             await asyncio.to_thread(drop_partitions, outbox.database, outbox.clock, self._pace.keep_months)

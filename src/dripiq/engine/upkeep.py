@@ -1,7 +1,7 @@
 """What does the engine put right by itself?
 
-Small steps, each a transaction of its own, any worker at any time: leases that ran out go back, what may have been handed over becomes in doubt, old
-doubts are settled as the tenant wants, partitions are made ahead, and dropped where somebody said how long events are kept.
+Small steps, each a transaction of its own, any worker at any time: leases that ran out go back, what may have been handed over becomes in doubt,
+partitions are made ahead, and dropped where somebody said how long events are kept. (Old doubts are settled in `resolve`.)
 """
 
 import logging
@@ -15,12 +15,9 @@ from sqlalchemy.exc import OperationalError
 from dripiq.db.partitions import ensure_partitions
 from dripiq.db.retention import drop_expired, first_kept
 from dripiq.domain.errors import DatabaseError
-from dripiq.domain.moves import IN_DOUBT, Accepted, Input
 from dripiq.engine.clock import Clock
-from dripiq.engine.react import answer
-from dripiq.repositories.doubts import assume_sent, find_old_doubts, find_orphans, mark_in_doubt, resend
+from dripiq.repositories.doubts import find_orphans, mark_in_doubt
 from dripiq.repositories.queue import expire_leases, find_expired_tenants
-from dripiq.repositories.standing import lock_campaigns
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +31,6 @@ class Repairs:
 
     leases_returned: int = 0
     put_in_doubt: int = 0
-    doubts_settled: int = 0
     partitions_made: int = 0
     partitions_dropped: int = 0
 
@@ -58,29 +54,6 @@ def expire(database: Engine, clock: Clock, grace: timedelta) -> Repairs:
             now = clock.now(connection)
             doubted += mark_in_doubt(connection, tenant_id, now - grace, now, BATCH)
     return Repairs(leases_returned=returned, put_in_doubt=doubted)
-
-
-def settle(database: Engine, clock: Clock) -> Repairs:
-    """Settle doubts that are older than their tenant wants to wait: as sent, or, where the tenant chose so, by sending again."""
-    settled = 0
-    with database.connect() as connection:
-        doubts = find_old_doubts(connection, clock.now(connection), BATCH)
-    for tenant_id in sorted({doubt.tenant_id for doubt in doubts}):
-        own = [doubt for doubt in doubts if doubt.tenant_id == tenant_id]
-        with database.begin() as connection:
-            now = clock.now(connection)
-            campaigns = lock_campaigns(connection, tenant_id, [doubt.campaign_id for doubt in own])
-            if own[0].policy == "resend":
-                settled += resend(connection, tenant_id, [doubt.message_id for doubt in own], IN_DOUBT, now)
-            sent = assume_sent(connection, tenant_id, [doubt.message_id for doubt in own], now)
-            inputs: dict[str, list[Input]] = {}
-            for doubt in own:
-                if doubt.message_id in sent:
-                    accepted = Accepted(doubt.since, doubt.message_id, doubt.node_id, doubt.visit)
-                    inputs.setdefault(doubt.campaign_id, []).append(accepted)
-            answer(connection, tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
-            settled += len(sent)
-    return Repairs(doubts_settled=settled)
 
 
 def make_partitions(database: Engine, clock: Clock) -> Repairs:

@@ -7,6 +7,7 @@ tenant's time.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -47,10 +48,45 @@ FIND_OLD_DOUBTS = text(
     """
 )
 
+LIST_DOUBTS = text(
+    """
+    SELECT message.tenant_id, tenant.name AS tenant, message.id, message.contact_campaign_id AS campaign, message.node_id AS node, message.visit,
+        message.channel, message.to_address AS "to", message.subject, message.provider, message.error_code, message.last_error,
+        message.updated_at AS since, coalesce(settings.in_doubt_policy, 'assume_sent') AS policy,
+        message.updated_at + coalesce(settings.in_doubt_after, INTERVAL '24 hours') AS settled_at
+    FROM dripiq_app.outbound_messages AS message
+    JOIN dripiq_app.tenants AS tenant ON tenant.id = message.tenant_id
+    LEFT JOIN dripiq_app.tenant_settings AS settings ON settings.tenant_id = message.tenant_id
+    WHERE message.status = 'in_doubt' AND (CAST(:tenant_id AS text) IS NULL OR message.tenant_id = :tenant_id)
+    ORDER BY message.updated_at, message.id
+    LIMIT :limit
+    """
+)
+"""An operator's list, over all tenants where none is named; the index of the few messages in doubt serves it."""
+
+FIND_DOUBTS = text(
+    """
+    SELECT tenant_id, id AS message_id, contact_campaign_id AS campaign_id, node_id, visit, updated_at AS since
+    FROM dripiq_app.outbound_messages
+    WHERE id = ANY (CAST(:ids AS text[])) AND status = 'in_doubt' AND (CAST(:tenant_id AS text) IS NULL OR tenant_id = :tenant_id)
+    ORDER BY tenant_id, id
+    """
+)
+"""Whose these messages are: an operator names them by id alone."""
+
 ASSUME_SENT = text(
     """
     UPDATE dripiq_app.outbound_messages
-    SET status = 'sent', sent_at = updated_at, error_code = 'assumed_sent', updated_at = :now
+    SET status = 'sent', sent_at = updated_at, error_code = :code, updated_at = :now
+    WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[])) AND status = 'in_doubt'
+    RETURNING id
+    """
+)
+
+GIVE_UP = text(
+    """
+    UPDATE dripiq_app.outbound_messages
+    SET status = 'failed', error_code = :code, updated_at = :now
     WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[])) AND status = 'in_doubt'
     RETURNING id
     """
@@ -86,7 +122,7 @@ RESEND_ACTIONS = text(
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A message in doubt, since when, and what its tenant wants done about it."""
+    """A message in doubt, since when, and, of one that is old enough, what its tenant wants done about it."""
 
     tenant_id: str
     message_id: str
@@ -94,7 +130,7 @@ class Doubt:
     node_id: str
     visit: int
     since: datetime
-    policy: str
+    policy: str | None = None
 
 
 def find_orphans(connection: Connection, before: datetime) -> list[str]:
@@ -113,16 +149,35 @@ def find_old_doubts(connection: Connection, now: datetime, limit: int) -> list[D
     return [Doubt(**row._mapping) for row in connection.execute(FIND_OLD_DOUBTS, {"now": now, "limit": limit})]
 
 
-def assume_sent(connection: Connection, tenant_id: str, message_ids: Sequence[str], now: datetime) -> set[str]:
-    """Take messages in doubt as sent at the time of the doubt; the ids of those that still were in doubt."""
-    return set(
-        connection.execute(ASSUME_SENT, {"tenant_id": tenant_id, "ids": list(message_ids), "now": now}).scalars()
-    )
+def list_doubts(connection: Connection, tenant_id: str | None, limit: int) -> list[dict[str, Any]]:
+    """The messages in doubt, the oldest first, as a person wants to see them; of all tenants where none is named."""
+    rows = connection.execute(LIST_DOUBTS, {"tenant_id": tenant_id, "limit": limit})
+    return [dict(row._mapping) for row in rows]
 
 
-def resend(connection: Connection, tenant_id: str, message_ids: Sequence[str], reason: str, now: datetime) -> int:
-    """Let messages in doubt be sent again, outside the guarantee; how many."""
+def find_doubts(connection: Connection, message_ids: Sequence[str], tenant_id: str | None) -> list[Doubt]:
+    """Those of these messages that are in doubt."""
+    rows = connection.execute(FIND_DOUBTS, {"ids": list(message_ids), "tenant_id": tenant_id})
+    return [Doubt(**row._mapping) for row in rows]
+
+
+def assume_sent(
+    connection: Connection, tenant_id: str, message_ids: Sequence[str], code: str, now: datetime
+) -> set[str]:
+    """Take messages in doubt as sent at the time of the doubt; the ids of those that still were in doubt. `code` says on whose word."""
+    parameters = {"tenant_id": tenant_id, "ids": list(message_ids), "code": code, "now": now}
+    return set(connection.execute(ASSUME_SENT, parameters).scalars())
+
+
+def give_up(connection: Connection, tenant_id: str, message_ids: Sequence[str], code: str, now: datetime) -> set[str]:
+    """Take messages in doubt as never sent, and not to be sent; the ids of those that still were in doubt."""
+    parameters = {"tenant_id": tenant_id, "ids": list(message_ids), "code": code, "now": now}
+    return set(connection.execute(GIVE_UP, parameters).scalars())
+
+
+def resend(connection: Connection, tenant_id: str, message_ids: Sequence[str], reason: str, now: datetime) -> set[str]:
+    """Let messages in doubt be sent again, outside the guarantee; the ids of those that are. `reason` is what holds their actions."""
     parameters = {"tenant_id": tenant_id, "ids": list(message_ids), "now": now}
-    again = connection.execute(RESEND_MESSAGES, parameters).all()
-    connection.execute(RESEND_ACTIONS, {**parameters, "ids": [row.id for row in again], "reason": reason})
-    return len(again)
+    again = set(connection.execute(RESEND_MESSAGES, parameters).scalars())
+    connection.execute(RESEND_ACTIONS, {**parameters, "ids": sorted(again), "reason": reason})
+    return again

@@ -17,9 +17,11 @@ from dripiq.repositories import (
     campaign_reading,
     doubts,
     enrollment,
+    explaining,
     intake,
     journal,
     outbox,
+    previewing,
     queue,
     standing,
 )
@@ -83,7 +85,7 @@ class HotQuery:
 
 def hot_queries() -> tuple[HotQuery, ...]:
     """All of them, people's first, then in the order of a message's life."""
-    for_tenants = (replace(query, as_tenant=True) for query in (*_enrolling(), *_reading()))
+    for_tenants = (replace(query, as_tenant=True) for query in (*_enrolling(), *_reading(), *_explaining()))
     return (*for_tenants, *_claiming(), *_sending(), *_ingesting(), *_reacting(), *_keeping_up())
 
 
@@ -432,7 +434,7 @@ def _keeping_up() -> list[HotQuery]:
         HotQuery(
             "doubts.ASSUME_SENT",
             doubts.ASSUME_SENT,
-            lambda s: of_tenant(s, ids=column(s.in_hand, "id", status="in_doubt")),
+            lambda s: of_tenant(s, ids=column(s.in_hand, "id", status="in_doubt"), code="assumed_sent"),
             ("pk_outbound_messages|ix_outbound_messages_status_updated_at",),
             50,
         ),
@@ -479,5 +481,45 @@ def _reading() -> list[HotQuery]:
             lambda s: of_campaign(s),
             ("uq_campaign_transitions_tenant_id_contact_campaign_id_seq",),
             8,
+        ),
+    ]
+
+
+def _explaining() -> list[HotQuery]:
+    return [
+        HotQuery(
+            "explaining.FIND_CAMPAIGN_CONTACT",
+            explaining.FIND_CAMPAIGN_CONTACT,
+            of_campaign,
+            ("pk_contact_campaigns",),
+            8,
+        ),
+        HotQuery(
+            "explaining.READ_PERSON",
+            explaining.READ_PERSON,
+            lambda s: of_tenant(s, id=s.campaigns[0].contact_id),
+            ("pk_lead_point_of_contacts",),
+            12,
+        ),
+        HotQuery(
+            "explaining.READ_CAMPAIGNS",
+            explaining.READ_CAMPAIGNS,
+            lambda s: of_tenant(s, contact_id=s.campaigns[0].contact_id),
+            ("contact_channel_unique|ix_contact_campaigns_contact_id", "pk_leads", "uq_contact_channels_primary"),
+            20,
+        ),
+        HotQuery(
+            "explaining.READ_ACTIONS",
+            explaining.READ_ACTIONS,
+            lambda s: of_tenant(s, ids=campaign_ids(s)[:1]),
+            ("ix_scheduled_actions_tenant_id_contact_campaign_id",),
+            16,
+        ),
+        HotQuery(
+            "previewing.READ_PEOPLE",
+            previewing.READ_PEOPLE,
+            lambda s: of_tenant(s, channel="email", contact_ids=column(s.campaigns, "contact_id")),
+            ("pk_lead_point_of_contacts", "contact_channel_unique|ix_contact_campaigns_contact_id"),
+            30,
         ),
     ]
