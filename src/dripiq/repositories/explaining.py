@@ -45,10 +45,10 @@ FIND_CAMPAIGN_CONTACT = text(
 READ_PERSON = text(
     """
     SELECT contact.id, contact.record FROM dripiq_app.tenant_contacts AS contact
-    WHERE contact.tenant_id = :tenant_id AND contact.id = ANY (CAST(:ids AS text[]))
+    WHERE contact.tenant_id = :tenant_id AND contact.id = :id
+    LIMIT 1
     """
 )
-"""A list of ids reaches into a view that guards rows; a single one would too, but not on a host's own table."""
 
 READ_SWITCH = text(
     """
@@ -117,7 +117,7 @@ def find_campaign_contact(connection: Connection, tenant_id: str, campaign_id: s
 
 def read_person(connection: Connection, tenant_id: str, contact_id: str) -> dict[str, Any] | None:
     """A contact's record; None where the tenant has none of that id."""
-    row = connection.execute(READ_PERSON, {"tenant_id": tenant_id, "ids": [contact_id]}).first()
+    row = connection.execute(READ_PERSON, {"tenant_id": tenant_id, "id": contact_id}).first()
     return dict(row.record) if row is not None else None
 
 
