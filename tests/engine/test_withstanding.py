@@ -387,7 +387,8 @@ def test_a_mail_of_an_earlier_enrolment_does_not_move_a_new_campaign(world: Worl
                 "action": "wait",
                 "transitions": [{"on": "opened", "to": "stop"}, {"on": "no_open", "to": "next", "after": "P1D"}],
             },
-            {"id": "next"},
+            {"id": "next", "transitions": [{"on": "no_open", "to": "wait"}]},
+            maxVisits=2,
         )
     )
     world.receive({"event": "open", "message": old})
