@@ -206,7 +206,7 @@ def _show(tenant: str, diff: "PlanDiff") -> None:
         )
     if diff.stuck:
         reasons = ", ".join(f"{reason} {count}" for reason, count in document["stuck_by_reason"].items())
-        title = f"\n{'Could' if diff.applied else 'Can'} not move: {reasons}"
+        title = f"\n{'Could not' if diff.applied else 'Cannot'} move: {reasons}"
         _show_list(document["stuck_campaigns"], ("campaign", "node", "reason"), title, diff.stuck.total())
     if not diff.applied:
         note("Nothing was changed (--dry-run).")
