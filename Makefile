@@ -33,6 +33,7 @@ check: .venv/.installed-dev ## format, lint, types, layers, spelling, documents,
 
 bench: .venv/.installed-bench ## measure side by side what decisions rest on; results in bench/results
 	$(BIN)/python bench/driver.py $(ARGS)
+	$(BIN)/python bench/templates.py $(ARGS)
 
 format: .venv/.installed-dev ## format the code, and mend what the linter can
 	$(BIN)/ruff check --fix-only $(SOURCES)
@@ -78,4 +79,5 @@ python:
 .venv/.installed-bench: .venv/.installed
 	@echo 'Installing what benches compare with into .venv …'
 	$(INSTALL) --group bench
+	$(INSTALL) --target .venv/liquidpy liquidpy==0.10.0
 	@touch $@

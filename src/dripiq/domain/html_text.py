@@ -4,7 +4,7 @@ For the text part of a message whose plan gives HTML alone. Links become `text (
 does not see (scripts, styles, comments, hidden elements) is left out. Rules:
 
 - Any text is accepted, however malformed, in time linear in its length: tokens are found by one pass that never looks back. The standard library's
-  `html.parser` is quadratic there in some of the Python versions that dripiq runs on (see docs/decisions/0010-templates.md).
+  `html.parser` is quadratic there in some of the Python versions that dripiq runs on (see docs/decisions/0011-templates.md).
 - A tree is not built: for text, the order of tags is enough.
 """
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
-from typing import Final
+from typing import Final, NamedTuple
 
 _BLOCKS: Final = frozenset(
     ["address", "article", "aside", "body", "center", "dd", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "form", "header",
@@ -27,6 +27,8 @@ _VOID: Final = frozenset(
 )
 
 _TAG_STOP: Final = re.compile(r"[>\"']")
+_SIMPLE: Final = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)([^<>\"']*)>")
+"""Most tags: nothing in them has to be looked at to know where they end."""
 _NAME: Final = re.compile(r"/?[A-Za-z][A-Za-z0-9]*")
 _ATTRIBUTE: Final = re.compile(r"([^\s\"'<>/=]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+)))?")
 _HIDING: Final = re.compile(r"\bhidden\b|display\s*:\s*none", re.IGNORECASE)
@@ -34,8 +36,7 @@ _BLANKS: Final = re.compile(r"[ \t\n\r\f]+")
 _ENDS: Final = {name: re.compile(rf"</{name}(?![A-Za-z0-9])", re.IGNORECASE) for name in _UNSEEN}
 
 
-@dataclass(frozen=True, slots=True)
-class _Tag:
+class _Tag(NamedTuple):
     name: str
     closes: bool
     attributes: str
@@ -68,26 +69,24 @@ def _tokens(html: str) -> Iterator[str | _Tag]:
     while (start := html.find("<", position)) >= 0:
         if start > position:
             yield html[position:start]
-        name = _NAME.match(html, start + 1)
-        if name is None and html[start + 1 : start + 2] not in ("!", "?", "/"):
-            yield "<"
-            position = start + 1
-            continue
-        if html.startswith("<!--", start):
-            end = html.find("-->", start + 4) + 2
-            end = end if end >= 2 else -1
-        elif name is None:
-            end = html.find(">", start)
+        simple = _SIMPLE.match(html, start)
+        if simple is not None:
+            tag, position = _Tag(simple[2].lower(), bool(simple[1]), simple[3]), simple.end()
         else:
-            end = _tag_end(html, name.end()) if quoted else html.find(">", name.end())
-            if end < 0 and quoted:  # a quote that is never closed: from here on they mean nothing
+            name = _NAME.match(html, start + 1)
+            if name is None and html[start + 1 : start + 2] not in ("!", "?", "/"):
+                yield "<"
+                position = start + 1
+                continue
+            end = _end_of(html, start, name, quoted)
+            if end < 0 and name is not None and quoted:  # a quote that is never closed: from here on they mean nothing
                 quoted, end = False, html.find(">", name.end())
-        if end < 0:  # nothing closes it: browsers drop the rest too
-            return
-        position = end + 1
-        if name is None:
-            continue
-        tag = _Tag(name[0].lstrip("/").lower(), name[0][0] == "/", html[name.end() : end])
+            if end < 0:  # nothing closes it: browsers drop the rest too
+                return
+            position = end + 1
+            if name is None:
+                continue
+            tag = _Tag(name[0].lstrip("/").lower(), name[0][0] == "/", html[name.end() : end])
         if tag.name in _UNSEEN and not tag.closes and tag.name not in unclosed:
             found = _ENDS[tag.name].search(html, position)
             if found is not None:
@@ -96,6 +95,14 @@ def _tokens(html: str) -> Iterator[str | _Tag]:
         yield tag
     if position < len(html):
         yield html[position:]
+
+
+def _end_of(html: str, start: int, name: re.Match[str] | None, quoted: bool) -> int:
+    """Where the tag, comment or declaration that starts there has its last character, -1 where nothing ends it."""
+    if html.startswith("<!--", start):
+        end = html.find("-->", start + 4)
+        return end + 2 if end >= 0 else -1
+    return _tag_end(html, name.end()) if name is not None and quoted else html.find(">", start)
 
 
 def _tag_end(html: str, position: int) -> int:
