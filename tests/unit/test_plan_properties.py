@@ -13,7 +13,7 @@ from dripiq.domain.errors import PlanError
 from dripiq.domain.plan.canonical import canonical_json, hash_plan
 from dripiq.domain.plan.durations import MAX_DURATION, format_duration, parse_duration
 from dripiq.domain.plan.facts import facts
-from dripiq.domain.plan.graph import components, reachable
+from dripiq.domain.plan.graph import components
 from dripiq.domain.plan.parse import parse_plan, read_plan
 from dripiq.domain.plan.verify import check_plan
 
@@ -157,7 +157,9 @@ def test_components_are_the_nodes_that_lead_to_each_other_and_come_after_what_th
     edges: dict[int, list[int]],
 ) -> None:
     graph = {str(node): [str(target) for target in edges.get(node, []) if target in edges] for node in edges}
-    reach = {node: reachable(node, graph) for node in graph}
+    reach = {node: {node} for node in graph}
+    for _ in graph:
+        reach = {node: found.union(*(graph[each] for each in found)) for node, found in reach.items()}
     found = components(graph)
     assert sorted(node for members in found for node in members) == sorted(graph)
     place = {node: index for index, members in enumerate(found) for node in members}

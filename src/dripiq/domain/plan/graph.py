@@ -1,4 +1,4 @@
-"""Where can one get to, and where does one go round?
+"""Where does one go round?
 
 A graph is a mapping from each node to its targets (each once, all of them keys). Walks are iterative: a plan may be one chain of thousands of nodes.
 """
@@ -6,17 +6,6 @@ A graph is a mapping from each node to its targets (each once, all of them keys)
 from collections.abc import Iterator, Mapping, Sequence
 
 Graph = Mapping[str, Sequence[str]]
-
-
-def reachable(start: str, graph: Graph) -> set[str]:
-    """`start` and every node that it leads to."""
-    found = {start}
-    stack = [start]
-    while stack:
-        new = [target for target in graph[stack.pop()] if target not in found]
-        found.update(new)
-        stack.extend(new)
-    return found
 
 
 def is_loop(members: Sequence[str], graph: Graph) -> bool:
