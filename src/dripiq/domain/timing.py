@@ -14,8 +14,7 @@ from dripiq.domain.moves import NOBODY, Contact
 from dripiq.domain.opening import Rule
 from dripiq.domain.plan.model import CONTACT_ZONE, CalendarSpan, Node, Plan
 from dripiq.domain.variants import share
-from dripiq.domain.zones import LARGEST_SHIFT, clock_shift, instant_of, known_zone, next_change, wall_clock
-from dripiq.domain.zones import zone_names as zone_names
+from dripiq.domain.zones import LARGEST_SHIFT, clock_shift, instant_of, known_zone, next_change, wall_clock, zone_names
 
 RETRY_DELAY: Final = timedelta(minutes=20)
 MAX_ATTEMPTS: Final = 6

@@ -14,6 +14,7 @@ from dripiq.domain.plan.model import CONTACT_ZONE, Holidays, QuietHours, SendWin
 from dripiq.domain.plan.vocabulary import (
     DATE_PATTERN,
     MAX_HOLIDAYS,
+    MAX_REGIONS,
     NEED_ZONE,
     QUIET_KEYS,
     WINDOW_KEYS,
@@ -89,6 +90,10 @@ def read_holidays(fields: Fields) -> Holidays:
             dates.update(_date(fields, index, item))
         else:
             found.extend(_region(fields, ("holidays", index), item))
+    if len(found) > MAX_REGIONS:
+        message = f'"holidays" names {len(found)} countries and parts of such: use at most {MAX_REGIONS}, and dates.'
+        fields.fault("holidays", FaultCode.TOO_MANY, message)
+        return Holidays()
     return Holidays(tuple(found), frozenset(dates))
 
 

@@ -18,7 +18,8 @@ from dripiq.domain.plan.parse import read_plan
 from dripiq.domain.plan.paths import graph_of
 from dripiq.domain.plan.stays import Before, Exit, Standing, exits, standings
 from dripiq.domain.plan.ways import way_faults
-from dripiq.domain.timing import never_open, zone_names
+from dripiq.domain.timing import never_open
+from dripiq.domain.zones import zone_names
 
 
 def check_plan(source: str | bytes | Mapping[str, object], *, max_bytes: int = MAX_BYTES) -> Plan:

@@ -98,6 +98,9 @@ MAX_TRANSITIONS: Final = 5_000
 MAX_VARIANTS: Final = 10
 MAX_WEIGHT: Final = 1_000
 MAX_HOLIDAYS: Final = 1_000
+MAX_REGIONS: Final = 20
+"""Of the holidays, how many may be regions: each costs up to a twentieth of a second to work out."""
+
 MAX_VISITS: Final = 1_000
 """The largest `maxVisits`."""
 
