@@ -322,15 +322,15 @@ def test_hours_that_would_turn_into_days_of_the_calendar_are_refused() -> None:
 
 
 def test_the_way_an_accent_is_written_changes_neither_hash_nor_plan() -> None:
-    apart, together = (changed("nodes.0.subject", text) for text in ("Cafe\u0301", "Caf\u00e9"))
+    apart, together = (changed("nodes.0.subject", text) for text in ("Zu\u0308rich", "Z\u00fcrich"))
     assert parse_plan(apart) == parse_plan(together)
-    assert parse_plan(apart).node("a").contents[0].subject == "Caf\u00e9"
+    assert parse_plan(apart).node("a").contents[0].subject == "Z\u00fcrich"
 
 
 def test_two_keys_that_only_differ_in_how_an_accent_is_written_are_one_key_twice() -> None:
-    plan = {**PLAN, "caf\u00e9": 1, "cafe\u0301": 2}
-    message = 'The key "caf\u00e9" stands here twice, its accents written in two ways: keep one.'
-    assert found(plan) == found(json.dumps(plan)) == [('$["caf\u00e9"]', "duplicate_key", message)]
+    plan = {**PLAN, "z\u00fcrich": 1, "zu\u0308rich": 2}
+    message = 'The key "z\u00fcrich" stands here twice, its accents written in two ways: keep one.'
+    assert found(plan) == found(json.dumps(plan)) == [('$["z\u00fcrich"]', "duplicate_key", message)]
     with pytest.raises(TypeError, match="two keys"):
         hash_plan(plan)
 

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from dripiq.domain.templates import is_plain
-
 MAX_LIQUID: Final = 100_000
 """Characters inside outputs and tags, of all templates of a plan that are not plain, each template once."""
 
@@ -18,6 +16,8 @@ _MARKER: Final = re.compile(r"\{\{(?:.*?\}\}|.*)|\{%(?:.*?%\}|.*)", re.DOTALL)
 
 def liquid_length(templates: Iterable[str]) -> int:
     """Characters inside the outputs and tags of these templates, without plain ones."""
+    from dripiq.domain.templates import is_plain  # the Liquid library takes longer to load than a plan to read
+
     return sum(
         len(marker[0])
         for template in set(templates)
