@@ -249,6 +249,22 @@ def test_no_send_waits_longer_than_the_longest_wait(
     assert send_at(plan, node, at, contact) == leaves
 
 
+@given(
+    st.sampled_from([change for change in CHANGES if change[1] > "2025"]),
+    st.none() | st.builds(QuietHours, clocks, clocks),
+    st.none() | st.builds(SendWindow, st.just(frozenset(range(1, 8))), clocks, clocks),
+)
+@example(("America/New_York", "2026-03-08T07:00"), None, SendWindow(frozenset(range(1, 8)), time(2), time(2, 30)))
+@example(("Antarctica/Troll", "2026-10-25T01:00"), QuietHours(time(21), time(7, 30)), None)
+def test_the_wait_around_a_change_of_the_clocks_is_at_most_the_longest_one(
+    change: tuple[str, str], quiet: QuietHours | None, window: SendWindow | None
+) -> None:
+    plan = Plan("1.1", change[0], "a", {}, "", quiet, window)
+    assume(not never_open(plan))
+    asked = [utc(change[1]) + five * timedelta(minutes=5) for five in range(-27 * 12, 3 * 12)]
+    assert max(next_allowed(plan, at) - at for at in asked) <= longest_closed(plan)
+
+
 @given(st.data(), quiets, windows)
 def test_the_longest_wait_without_changes_of_the_clock_is_one_that_comes(
     data: st.DataObject, quiet: QuietHours | None, window: SendWindow | None
