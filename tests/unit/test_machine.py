@@ -778,3 +778,17 @@ def test_a_timer_cannot_be_mistaken_for_the_send() -> None:
     journey = started(INTRO)
     assert journey.take(TimerDue(T0, "intro", 1, SEND)).verdicts == (Verdict.OTHER_VISIT,)
     assert journey.open == {SEND: 0.0}
+
+
+def test_on_a_wait_that_comes_from_a_send_which_never_left_the_message_is_the_last_one_that_did() -> None:
+    of = plan(
+        send("intro", on(T.NO_OPEN, "bump", after=72)),
+        send("bump", on(T.REPLIED, "later"), on(T.NO_REPLY, STOP, after=24), delay=48),
+        wait("later", on(T.CLICKED, STOP), on(T.NO_CLICK, STOP, after=24)),
+    )
+    journey = started(of).sent()
+    journey.due("no_open")
+    journey.take(happened(T.REPLIED, 80))
+    assert journey.stands == ("active", "later")
+    journey.take(happened(T.CLICKED, 81))
+    assert journey.stands == ("completed", "later")

@@ -191,6 +191,7 @@ class State:
         seq: the number of the last transition recorded.
         actions: what is still to happen in the present visit.
         contact: whose campaign it is.
+        earlier: while a send is still to leave, the last message sent before its visit.
     """
 
     status: CampaignStatus
@@ -203,6 +204,7 @@ class State:
     actions: tuple[OpenAction, ...] = ()
     cause: Cause | None = None
     contact: Contact = NOBODY
+    earlier: Message | None = None
 
 
 # ---- decisions

@@ -100,9 +100,9 @@ def enter(
             send_at(plan, node, now, state.contact),
             PAUSED if state.status is CampaignStatus.PAUSED else None,
         )
-        after = replace(after, message=None, actions=(send,))
-    else:
-        after = arm(plan, node, after, entered)
+        after = replace(after, message=None, earlier=state.message or state.earlier, actions=(send,))
+    else:  # from a send that never left, the message is the last one that did
+        after = arm(plan, node, replace(after, message=state.message or state.earlier, earlier=None), entered)
         if not after.actions:
             return complete(origin, after, cause.trigger, at, event_ref=cause.ref or None)
     return moved(origin, after, cause.trigger, at, event_ref=cause.ref or None, actor=actor)

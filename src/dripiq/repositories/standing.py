@@ -154,7 +154,7 @@ def state_of(row: Any, actions: Iterable[Any], last: Any) -> State:
         contact=Contact(row.contact_id),
     )
     if any(ref.name == SEND and ref.visit == row.visit != last.visit for ref in refs):
-        state = replace(state, message=None)  # on a send before its hand-over, no message is the present visit's
+        state = replace(state, message=None, earlier=state.message)  # on a send before its hand-over, no message is the present visit's
     return state
 
 
