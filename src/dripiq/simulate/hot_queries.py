@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, TextClause
 
 from dripiq.db.session import as_tenant
+from dripiq.domain.contents import MAX_REFERENCES
 from dripiq.repositories import (
     archive,
     campaign_reading,
@@ -205,6 +206,13 @@ def _sending() -> list[HotQuery]:
             lambda s: of_tenant(s, values=column(s.campaigns, "address")),
             ("uq_email_validation_results_tenant_id_email",),
             12,
+        ),
+        HotQuery(
+            "outbox.READ_SENT",
+            outbox.READ_SENT,
+            lambda s: of_tenant(s, ids=campaign_ids(s), most=MAX_REFERENCES),
+            ("ix_outbound_messages_tenant_id_contact_campaign_id", "pk_contact_campaigns"),
+            16,
         ),
         HotQuery(
             "outbox.INSERT_PREPARED",
