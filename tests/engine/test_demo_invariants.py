@@ -24,10 +24,10 @@ from dripiq.engine.loop import Pace, Worker
 from dripiq.repositories.audit import read_record
 from dripiq.simulate import cohort
 from dripiq.simulate.invariants import Check, check_all
-from dripiq.simulate.provider import Event
 from dripiq.simulate.recipients import deeds
 from dripiq.simulate.report import funnel, outcomes
-from dripiq.simulate.smtp_sink import ReceivedMail, SmtpSink
+from dripiq.simulate.smtp_sink import SmtpSink
+from dripiq.simulate.witnesses import Event, ReceivedMail
 from tests.engine.conftest import email_plan, settle_tenant
 
 PLAN = email_plan(

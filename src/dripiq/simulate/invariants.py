@@ -13,8 +13,7 @@ from dripiq.domain.addresses import domain_of
 from dripiq.domain.events import EventType
 from dripiq.domain.states import ActionStatus, CampaignStatus, MessageStatus
 from dripiq.repositories.audit import CampaignRow, EventRow, MessageRow, MoveRow, Record, SuppressionRow
-from dripiq.simulate.provider import Event, distinct
-from dripiq.simulate.smtp_sink import ReceivedMail
+from dripiq.simulate.witnesses import Event, ReceivedMail, distinct
 
 _TAKEN = frozenset(
     {

@@ -13,7 +13,7 @@ import random
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -25,9 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dripiq.channels.sendgrid_events import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from dripiq.simulate.recipients import deeds
-from dripiq.simulate.smtp_sink import ReceivedMail
-
-Event = Mapping[str, object]
+from dripiq.simulate.witnesses import Event, ReceivedMail
 
 BEAT = 0.4
 """Seconds between two batches."""
@@ -197,8 +195,3 @@ def _signed(key: EllipticCurvePrivateKey, body: bytes) -> dict[str, str]:
         TIMESTAMP_HEADER: timestamp,
         "Content-Type": "application/json",
     }
-
-
-def distinct(events: Sequence[Event]) -> list[Event]:
-    """The events of which the others are copies: by their id, else by all that they say."""
-    return list({event.get("sg_event_id") or orjson.dumps(event): event for event in events}.values())

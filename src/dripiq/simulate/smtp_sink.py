@@ -18,27 +18,9 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP
 
+from dripiq.simulate.witnesses import ReceivedMail
+
 _HEADERS = BytesHeaderParser(policy=default_policy)
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedMail:
-    """One mail that was answered with 250.
-
-    Attributes:
-        began_at: when its MAIL command came; the sender had committed itself to sending by then.
-        queue_id: the name that the answer gave it.
-        tenant_id, message_id: dripiq's own names, from the unique arguments; "" where it carries none.
-        smtp_id: its Message-ID, without angle brackets.
-    """
-
-    began_at: datetime
-    recipient: str
-    sender: str
-    queue_id: str
-    tenant_id: str
-    message_id: str
-    smtp_id: str
 
 
 @dataclass
