@@ -244,7 +244,10 @@ def _doubt(switch: Any) -> str:
         ("assume_sent", timedelta(hours=24)) if switch is None else (switch.in_doubt_policy, switch.in_doubt_after)
     )
     then = "it counts as sent" if policy == "assume_sent" else "it is sent again"
-    return f"nothing needs to be done: evidence of the provider settles it, or, {format_duration(after)} after it came up, {then}"
+    return (
+        "who knows whether it arrived says so with dripiq in-doubt resolve; else evidence of the provider settles it, "
+        f"or, {format_duration(after)} after it came up, {then}"
+    )
 
 
 def _read_known(
