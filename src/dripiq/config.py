@@ -198,6 +198,10 @@ class Settings(BaseSettings):
         description="How many full months of events are kept before the current one; older months are dropped. Unset: never.",
     )
     database_pool: int = Field(default=10, ge=4, le=100, description="The most database connections of one process.")
+    fault: str | None = Field(
+        default=None,
+        description="For tests: the point at which this process kills or freezes itself, as docs/faults.md says. Leave it unset.",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":

@@ -24,6 +24,7 @@ from dripiq.engine.claim import Share
 from dripiq.engine.clock import DatabaseClock
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.dispatch.draft import Unsubscribe
+from dripiq.engine.faults import Fault, watch_senders, watch_statements
 from dripiq.engine.loop import Pace, Worker
 
 
@@ -59,6 +60,8 @@ def running_database(settings: Settings) -> Iterator[Database]:
 
 def _with_engine(settings: Settings, url: str, direct_url: str) -> Iterator[Database]:
     engine = make_engine(url, pool_size=settings.database_pool, prepared=not settings.pooled)
+    if settings.fault is not None:
+        watch_statements(engine, Fault.parse(settings.fault).trigger())
     try:
         yield Database(direct_url, engine)
     finally:
@@ -88,7 +91,7 @@ def make_senders(settings: Settings) -> dict[Channel, Sender]:
             connections=settings.api_connections,
             timeout=settings.api_timeout,
         )
-    return senders
+    return senders if settings.fault is None else watch_senders(senders, Fault.parse(settings.fault).trigger())
 
 
 def make_email_sender(settings: Settings) -> Sender:
