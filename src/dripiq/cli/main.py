@@ -12,7 +12,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from dripiq.cli import bench, campaigns, contacts, database, demo, doubts, explaining, plans, running, senders, tenants
+from dripiq.cli import (
+    bench,
+    campaigns,
+    contacts,
+    database,
+    demo,
+    doubts,
+    explaining,
+    plans,
+    quarantine,
+    running,
+    senders,
+    tenants,
+)
 from dripiq.cli.output import note, printable
 from dripiq.domain.errors import DatabaseError, DripiqError, InputError
 
@@ -37,6 +50,7 @@ app.add_typer(senders.app, name="senders")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(campaigns.app, name="campaign")
 app.add_typer(doubts.app, name="in-doubt")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(bench.app, name="bench")
 
 
