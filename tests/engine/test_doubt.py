@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from dripiq.channels.smtp import Security, SmtpSender
 from dripiq.db.session import make_engine
+from dripiq.domain.states import Resolution
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
-from dripiq.engine.resolve import Resolution, resolve, settle
+from dripiq.engine.resolve import resolve, settle
 from dripiq.engine.upkeep import expire
 from dripiq.repositories.outbox import commit_to_send
 from tests.engine.conftest import ONE_MAIL, World, email_plan, settle_tenant

@@ -19,13 +19,13 @@ from sqlalchemy import Connection, TextClause
 import dripiq
 from dripiq import repositories
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
-from dripiq.domain.states import Channel
+from dripiq.domain.states import Channel, Resolution
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
+from dripiq.engine.replan import replan
+from dripiq.engine.resolve import resolve, settle
 from dripiq.engine.steer import pause_sending, resume_sending, stop
 from dripiq.engine.suppress import suppress
-from dripiq.engine.replan import replan
-from dripiq.engine.resolve import Resolution, resolve, settle
 from dripiq.engine.upkeep import expire
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.schema.security import protected_tables

@@ -7,7 +7,7 @@ import typer
 from dripiq.cli.opening import open_transaction
 from dripiq.cli.output import JsonOption, note, say, show_json, show_table
 from dripiq.domain.errors import NotFoundError
-from dripiq.engine.resolve import Resolution
+from dripiq.domain.states import Resolution
 
 app = typer.Typer(help="Messages in doubt: sent or not, nobody knows.", no_args_is_help=True)
 

@@ -169,3 +169,14 @@ class Confidence(StrEnum):
     HUMAN = "human"
     MACHINE = "machine"
     UNKNOWN = "unknown"
+
+
+class Resolution(StrEnum):
+    """What a person says of a message in doubt."""
+
+    SENT = "sent"
+    """The provider took it: windows and timers start with the doubt."""
+    RESEND = "resend"
+    """It is sent again: knowingly, and outside the guarantee. Where the campaign has moved on meanwhile, it counts as sent."""
+    NOT_SENT = "not-sent"
+    """The provider never took it, and it is not to be sent: as if it had been refused for good."""

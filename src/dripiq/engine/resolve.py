@@ -6,7 +6,6 @@ By its tenant's policy, once it is old enough (`settle`), or by the word of a pe
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine
@@ -14,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dripiq.domain.moves import IN_DOUBT, Accepted, Input, Refused
+from dripiq.domain.states import Resolution
 from dripiq.engine.caller import connection_of, time_of
 from dripiq.engine.clock import Clock
 from dripiq.engine.react import answer
@@ -24,17 +24,6 @@ from dripiq.repositories.standing import lock_campaigns
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-
-
-class Resolution(StrEnum):
-    """What is held to be true of a message in doubt."""
-
-    SENT = "sent"
-    """The provider took it: windows and timers start with the doubt."""
-    RESEND = "resend"
-    """It is sent again: knowingly, and outside the guarantee. Where the campaign has moved on meanwhile, it counts as sent."""
-    NOT_SENT = "not-sent"
-    """The provider never took it, and it is not to be sent: as if it had been refused for good."""
 
 
 def settle(database: Engine, clock: Clock) -> int:
