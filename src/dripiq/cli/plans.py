@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
-from dripiq.cli import migrating
+from dripiq.cli import migrating, simulating
 from dripiq.cli.opening import read_file
 from dripiq.cli.output import JsonOption, say, show_json, show_table
 from dripiq.domain.errors import PlanError
@@ -30,6 +30,7 @@ def _group() -> None:
 
 app.command("migrate")(migrating.migrate)
 app.command("rollback")(migrating.rollback)
+app.command("simulate")(simulating.simulate)
 
 
 @app.command()
