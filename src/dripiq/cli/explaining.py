@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dripiq.cli.opening import open_database
+from dripiq.cli.opening import open_database, read_time
 from dripiq.cli.output import JsonOption, say, show_json, show_table
 from dripiq.domain.errors import InputError, NotFoundError
 
@@ -45,7 +45,7 @@ def explain(
     from dripiq.db.session import connect
     from dripiq.engine.explain import explain as explain_contact
 
-    judged_at = _time(at) if at is not None else None
+    judged_at = read_time(at, "--at") if at is not None else None
     with open_database() as (_, database), connect(database.engine) as connection:
         connection.execution_options(isolation_level="REPEATABLE READ")  # all of it is of one moment
         tenant_id = _tenant(connection, tenant, contact)
@@ -54,18 +54,6 @@ def explain(
         show_json(asdict(explanation))
     else:
         _show(explanation)
-
-
-def _time(given: str) -> datetime:
-    from datetime import UTC
-
-    try:
-        found = datetime.fromisoformat(given.strip())
-    except ValueError:
-        raise typer.BadParameter(
-            f"{given!r} is no time: write it as 2026-03-05T08:30 (in UTC) or 2026-03-05T08:30+01:00.", param_hint="--at"
-        ) from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _tenant(connection: "Connection", given: str | None, contact: str) -> str:

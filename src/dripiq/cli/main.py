@@ -22,6 +22,7 @@ from dripiq.cli import (
     explaining,
     plans,
     quarantine,
+    replaying,
     running,
     senders,
     tenants,
@@ -43,6 +44,7 @@ app.command("serve")(running.serve)
 app.command("worker")(running.worker)
 app.command("demo")(demo.demo)
 app.command("explain")(explaining.explain)
+app.command("replay")(replaying.replay)
 app.add_typer(database.app, name="db")
 app.add_typer(plans.app, name="plan")
 app.add_typer(tenants.app, name="tenants")

@@ -1,10 +1,12 @@
-"""What does a command work on: which file, which database?"""
+"""What does a command work on: which file, which database, which time?"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import typer
 
 from dripiq.domain.errors import InputError
 
@@ -43,6 +45,21 @@ def open_transaction() -> "Iterator[tuple[Connection, datetime]]":
 
     with open_database() as (_, database), connect(database.engine) as connection, connection.begin():
         yield connection, DatabaseClock().now(connection)
+
+
+def read_time(given: str, option: str) -> datetime:
+    """A time as typed (ISO 8601; UTC where it has no offset), in UTC.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(given.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{given!r} is no time: write it as 2026-03-05T08:30 (in UTC) or 2026-03-05T08:30+01:00.", param_hint=option
+        ) from None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def read_file(path: str, at_most: int = -1) -> bytes:

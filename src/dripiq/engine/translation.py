@@ -173,9 +173,9 @@ def suppressions_of(fresh: Iterable[Tied]) -> list[Suppression]:
     return found
 
 
-def inputs_of(fresh: Sequence[Tied]) -> dict[str, list[Input]]:
-    """What the campaigns answer, by campaign: what happened, after the proofs that it could."""
-    inputs: dict[str, list[Input]] = proofs_of(fresh)
+def inputs_of(fresh: Sequence[Tied], proving: Sequence[Tied] | None = None) -> dict[str, list[Input]]:
+    """What the campaigns answer, by campaign: what happened, after the proofs that it could; `proving` are the events that prove, where they are others."""
+    inputs = proofs_of(fresh if proving is None else proving)
     for tied in fresh:
         trigger = trigger_of(tied.event.event_type)
         if tied.message is not None and trigger is not None:
