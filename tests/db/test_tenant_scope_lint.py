@@ -35,6 +35,9 @@ WHOSE_IS_IT = {
     "FIND_ORPHANS": "which tenants have messages in doubt",
     "FIND_OLD_DOUBTS": "which tenants' doubts are to be settled",
     "FIND_RECEIVED_TENANTS": "which tenants have webhooks to read",
+    "FIND_UNREAD_TENANTS": "which tenants have mail to read",
+    "FIND_TENANTS_BY_RECIPIENT": "a mail names the address of ours that it was sent to, and no tenant",
+    "FIND_TENANTS_BY_ANSWERED": "and the mail that it answers",
 }
 """The look-ups that find out whose something is, and why they cannot be told."""
 

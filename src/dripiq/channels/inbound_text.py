@@ -89,7 +89,7 @@ def stored_address(text: str) -> str | None:
     try:
         return normalise_email(text.strip(" <>"))
     except InputError:
-        shown = clean_text(text).strip(" <>").lower()
+        shown = text.encode("ascii", "replace").decode().replace("\0", "").strip(" <>").lower()
         return shown if "@" in shown and len(shown) <= 320 else None
 
 

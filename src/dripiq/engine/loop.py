@@ -19,6 +19,8 @@ from dripiq.engine.claim import Share, claim, find_due
 from dripiq.engine.dispatch import Outbox, dispatch
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import find_tenants, normalise
+from dripiq.engine.receive import find_tenants as find_receivers
+from dripiq.engine.receive import receive
 from dripiq.engine.resolve import settle
 from dripiq.engine.upkeep import drop_partitions, expire, make_partitions
 from dripiq.repositories.queue import find_next_due
@@ -148,10 +150,12 @@ class Worker:
         return done
 
     async def _normalise(self) -> int:
-        """One round over the tenants with deliveries to read."""
+        """One round over the tenants with deliveries to read, then over those with mail to read."""
         database, clock = self._outbox.database, self._outbox.clock
         waiting = await asyncio.to_thread(find_tenants, database)
         worked = await self._each(waiting, lambda tenant_id: asyncio.to_thread(normalise, database, clock, tenant_id))
+        written = await asyncio.to_thread(find_receivers, database)
+        worked += await self._each(written, lambda tenant_id: asyncio.to_thread(receive, database, clock, tenant_id))
         if worked:
             self.done["deliveries"] += worked
             self._news["act"].set()  # a move may have scheduled something that is due at once

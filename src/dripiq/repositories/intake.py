@@ -17,13 +17,13 @@ from dripiq.schema.ids import new_ids
 FIND_RECEIVED_TENANTS = text(
     """
     WITH RECURSIVE tenant (tenant_id) AS (
-        (SELECT tenant_id FROM dripiq_app.webhook_deliveries WHERE status = 'received' ORDER BY tenant_id, received_at LIMIT 1)
+        (SELECT tenant_id FROM dripiq_app.webhook_deliveries WHERE status = 'received' AND provider = 'sendgrid' ORDER BY tenant_id, received_at LIMIT 1)
         UNION ALL
         SELECT next.tenant_id
         FROM tenant
         CROSS JOIN LATERAL (
             SELECT tenant_id FROM dripiq_app.webhook_deliveries
-            WHERE status = 'received' AND tenant_id > tenant.tenant_id ORDER BY tenant_id, received_at LIMIT 1
+            WHERE status = 'received' AND provider = 'sendgrid' AND tenant_id > tenant.tenant_id ORDER BY tenant_id, received_at LIMIT 1
         ) AS next
     )
     SELECT tenant_id FROM tenant
@@ -40,7 +40,7 @@ READ_RECEIVED = text(
         SELECT id, provider, raw, received_at, sum(length(raw)) OVER (ORDER BY received_at, id) - length(raw) AS bytes_before
         FROM (
             SELECT id, provider, raw, received_at FROM dripiq_app.webhook_deliveries
-            WHERE tenant_id = :tenant_id AND status = 'received'
+            WHERE tenant_id = :tenant_id AND status = 'received' AND provider = 'sendgrid'
             ORDER BY received_at
             LIMIT :limit
         ) AS oldest
