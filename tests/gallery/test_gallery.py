@@ -16,6 +16,7 @@ from dripiq.domain.plan.durations import format_duration
 from dripiq.domain.plan.facts import facts
 from dripiq.domain.plan.verify import check_plan
 from dripiq.simulate.audience import made_people
+from dripiq.simulate.flow_picture import draw_flow
 from dripiq.simulate.rehearsal import Script, rehearse
 
 PLANS = sorted((Path(__file__).parents[2] / "examples" / "plans").glob("*.json"))
@@ -48,6 +49,14 @@ def test_no_one_in_a_simulation_gets_more_or_later_than_the_verifier_says(path: 
     simulated = kept["simulation"]
     assert simulated["messages"] <= kept["facts"]["most_messages"] * PEOPLE
     assert {o["status"] for o in simulated["outcomes"]} <= {"completed", "stopped"}, "nobody is left under way"
+
+
+def test_the_readmes_picture_is_what_the_command_draws(engine: Engine) -> None:
+    plan = json.loads((PLANS[0].parent / "cold-outreach.json").read_text())
+    report = rehearse(engine, Script(plan, people=list(made_people(200))))
+    drawn = draw_flow(check_plan(plan), report)
+    command = "dripiq plan simulate examples/plans/cold-outreach.json --count 200 --picture docs/cold-outreach.svg"
+    assert drawn == (PLANS[0].parents[2] / "docs" / "cold-outreach.svg").read_text(), f"run: {command}"
 
 
 def test_every_outcome_has_its_plan() -> None:
