@@ -168,13 +168,22 @@ class Settings(BaseSettings):
         default=timedelta(hours=25), description="How old a webhook's signed timestamp may be, in seconds."
     )
     webhook_max_bytes: int = Field(default=4_000_000, ge=1_000, description="The largest webhook body that is taken.")
+    inbound_secret: Reference | None = Field(
+        default=None,
+        description="Where the secret lies that the URL of SendGrid's Inbound Parse carries: `env:NAME` or `file:PATH`. Unset: it is closed.",
+    )
+    inbound_max_bytes: int = Field(
+        default=35_000_000,
+        ge=10_000,
+        description="The largest mail that is taken there; SendGrid's own limit is 30 MB.",
+    )
 
     public_url: str | None = Field(
         default=None, description="The API's address as recipients reach it, for unsubscribe links."
     )
     secret: SecretStr | None = Field(
         default=None,
-        description="The key that signs unsubscribe links; needed with public_url (32 characters or more).",
+        description="The key that signs unsubscribe links and senders' codes; needed with public_url (32 characters or more).",
     )
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8025, ge=0, le=65535, description="Its port; 0 takes a free one.")
