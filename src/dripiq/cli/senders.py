@@ -1,16 +1,22 @@
 """`dripiq senders`: the addresses that a tenant sends from."""
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dripiq.cli.opening import open_transaction
 from dripiq.cli.output import JsonOption, TenantOption, say, show_json, show_table
+from dripiq.domain.errors import ConfigurationError, DripiqError
 
 if TYPE_CHECKING:
+    from dripiq.channels.base import Outcome, OutgoingMessage
+    from dripiq.config import Settings
     from dripiq.schema import EmailSenderIdentity
 
 app = typer.Typer(help="Senders: the addresses that a tenant sends from.", no_args_is_help=True)
+
+SHORTEST_SECRET = 32
 
 
 @app.command()
@@ -51,6 +57,67 @@ def add(
         say(
             f"{sender.from_name} <{sender.from_email}> is a sender of {owner.name}: {sender.validation_status}"
             + (", the default" if sender.is_default else "")
+        )
+
+
+@app.command()
+def verify(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The sender's address.")],
+    tenant: TenantOption,
+    code: Annotated[
+        str | None, typer.Option("--code", metavar="CODE", help="The code from the mail. [default: mail one]")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Mail a code to a sender's address; with --code, verify the sender by it. A code is good for an hour."""
+    from dripiq.config import load_settings
+    from dripiq.engine.register import find_tenant
+    from dripiq.engine.verify_sender import ask, confirm
+
+    settings = load_settings()
+    secret = settings.secret.get_secret_value() if settings.secret is not None else ""
+    if len(secret) < SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"The codes are signed with DRIPIQ_SECRET: set it, to {SHORTEST_SECRET} characters or more.",
+            code="no_secret",
+        )
+    with open_transaction() as (connection, now):
+        owner = find_tenant(connection, tenant)
+        mail = ask(connection, owner.id, email, secret, now) if code is None else None
+        address = confirm(connection, owner.id, email, code, secret, now) if code is not None else ""
+    if mail is not None:
+        address = mail.to_address
+        _hand_over(settings, mail)
+    if as_json:
+        show_json({"sender": address, "status": "verified" if mail is None else "code_mailed"})
+    elif mail is None:
+        say(f"{address} is verified.")
+    else:
+        again = f"dripiq senders verify {address} --tenant {quote(tenant)} --code CODE"
+        say(f"A code was mailed to {address}, good for an hour. Then: {again}")
+
+
+def _hand_over(settings: "Settings", mail: "OutgoingMessage") -> None:
+    import asyncio
+
+    from dripiq.channels.base import Verdict
+    from dripiq.wiring import make_email_sender
+
+    async def send() -> "Outcome":
+        sender = make_email_sender(settings)
+        try:
+            (outcome,) = await sender.send([mail])
+        finally:
+            await sender.close()
+        return outcome
+
+    outcome = asyncio.run(send())
+    if outcome.verdict is not Verdict.ACCEPTED:
+        said = " ".join(filter(None, (outcome.code, outcome.detail)))
+        raise DripiqError(
+            f"The code could not be mailed to {mail.to_address} ({outcome.verdict}: {said}). Put that right, and ask again in a minute.",
+            code="code_not_mailed",
+            facts={"verdict": str(outcome.verdict), "code": outcome.code},
         )
 
 
