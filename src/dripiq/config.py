@@ -177,6 +177,20 @@ class Settings(BaseSettings):
         ge=10_000,
         description="The largest mail that is taken there; SendGrid's own limit is 30 MB.",
     )
+    imap_host: str | None = Field(
+        default=None, description="The IMAP server of the mailbox that replies come to. Unset: none is read."
+    )
+    imap_port: int = Field(default=993, ge=1, le=65535, description="Its port.")
+    imap_security: Literal["tls", "starttls", "none"] = Field(
+        default="tls", description="How connections to it are protected."
+    )
+    imap_username: str | None = Field(default=None, description="The user name; needed with imap_host.")
+    imap_password: Reference | None = Field(
+        default=None, description="Where its password lies: `env:NAME` or `file:PATH`; needed with imap_host."
+    )
+    imap_folder: str = Field(
+        default="INBOX", pattern=r'^[^"\\\r\n]{1,200}$', description="The folder that is read, and no other."
+    )
 
     public_url: str | None = Field(
         default=None, description="The API's address as recipients reach it, for unsubscribe links."
@@ -228,6 +242,8 @@ class Settings(BaseSettings):
             raise ValueError("twilio_account needs twilio_password and twilio_from")
         if self.public_url is not None and (self.secret is None or len(self.secret.get_secret_value()) < 32):
             raise ValueError("public_url needs a secret of 32 characters or more, which signs the links")
+        if self.imap_host is not None and (self.imap_username is None or self.imap_password is None):
+            raise ValueError("imap_host needs imap_username and imap_password")
         if self.pooled and self.direct_url is None:
             raise ValueError("pooled needs direct_url, for migrations")
         return self

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, make_url
 
 from dripiq.channels.base import Sender
 from dripiq.channels.folder import FolderSender
+from dripiq.channels.imap import ImapMailbox
 from dripiq.channels.sendgrid import SendGridSender
 from dripiq.channels.smtp import SmtpSender
 from dripiq.channels.smtp_line import Security
@@ -135,4 +136,19 @@ def make_worker(settings: Settings, database: Database, senders: Mapping[Channel
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     share = Share(settings.batch, settings.lease)
     pace = Pace(share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months)
-    return Worker(outbox, pace)
+    return Worker(outbox, pace, make_mailbox(settings))
+
+
+def make_mailbox(settings: Settings) -> ImapMailbox | None:
+    """The mailbox that replies come to, where one is set."""
+    if settings.imap_host is None or settings.imap_username is None or settings.imap_password is None:
+        return None
+    return ImapMailbox(
+        settings.imap_host,
+        settings.imap_port,
+        username=settings.imap_username,
+        password=settings.imap_password,
+        security=settings.imap_security,
+        folder=settings.imap_folder,
+        max_bytes=settings.inbound_max_bytes,
+    )

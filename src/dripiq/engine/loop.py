@@ -15,12 +15,13 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from dripiq.channels.imap import ImapMailbox, MailboxError
 from dripiq.engine.claim import Share, claim, find_due
 from dripiq.engine.dispatch import Outbox, dispatch
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import find_tenants, normalise
+from dripiq.engine.receive import IMAP, arrive, receive
 from dripiq.engine.receive import find_tenants as find_receivers
-from dripiq.engine.receive import receive
 from dripiq.engine.resolve import settle
 from dripiq.engine.upkeep import drop_partitions, expire, make_partitions
 from dripiq.repositories.queue import find_next_due
@@ -53,8 +54,9 @@ class Pace:
 class Worker:
     """One worker: `run` until `stop`. `done` counts what it did, by kind."""
 
-    def __init__(self, outbox: Outbox, pace: Pace) -> None:
+    def __init__(self, outbox: Outbox, pace: Pace, mailbox: ImapMailbox | None = None) -> None:
         self._outbox = outbox
+        self._mailbox = mailbox
         self._pace = pace
         self._stopping = asyncio.Event()
         self._news = {"act": asyncio.Event(), "normalise": asyncio.Event()}
@@ -70,6 +72,8 @@ class Worker:
                 group.create_task(self._repeat("normalise", self._normalise, self._poll_only)),
                 group.create_task(self._repeat("upkeep", self._upkeep, self._upkeep_only)),
             ]
+            if self._mailbox is not None:
+                working.append(group.create_task(self._read_mailbox(self._mailbox)))
             await asyncio.gather(*working)
             if listening is not None:
                 listening.cancel()
@@ -161,6 +165,30 @@ class Worker:
             self._news["act"].set()  # a move may have scheduled something that is due at once
         return worked
 
+    async def _read_mailbox(self, mailbox: ImapMailbox) -> None:
+        async def wait() -> float:
+            await asyncio.to_thread(mailbox.wait, self._pace.poll.total_seconds())
+            return 0.0
+
+        await self._repeat("mailbox", self.fetch, wait)
+        await asyncio.to_thread(mailbox.close)
+
+    async def fetch(self) -> int:
+        """Archive what is new in the mailbox; how many mails. Each is marked there once it is committed here."""
+        fetched = await asyncio.to_thread(self._fetch)
+        self.done["fetched"] += fetched
+        return fetched
+
+    def _fetch(self) -> int:
+        fetched = 0
+        for uid, raw in self._mailbox.new() if self._mailbox is not None else ():
+            with self._outbox.database.begin() as connection:
+                arrive(connection, IMAP, raw, self._outbox.clock.now(connection))
+            if self._mailbox is not None:
+                self._mailbox.mark(uid)
+            fetched += 1
+        return fetched
+
     async def _upkeep(self) -> int:
         outbox = self._outbox
         repairs = await asyncio.to_thread(expire, outbox.database, outbox.clock, self._pace.share.lease)
@@ -204,6 +232,8 @@ def _log(said: str, error: Exception) -> None:
     if isinstance(error, SQLAlchemyError):
         cause = error.orig if isinstance(error, DBAPIError) else error
         logger.warning("%s (the database: %s)", said, type(cause).__name__)
+    elif isinstance(error, MailboxError):
+        logger.warning("%s (%s)", said, error)
     else:
         logger.error(said, exc_info=error)
 

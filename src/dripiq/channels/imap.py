@@ -1,0 +1,159 @@
+"""How do replies come out of a mailbox?
+
+Over IMAP (RFC 9051), from one folder; folders of sent mail are never opened. Rules:
+
+- The mailbox itself remembers what was taken: each mail is marked with a keyword once it is archived. So there is no cursor that a new UIDVALIDITY could make
+  void, several workers may look at once, and what was fetched and not archived is fetched again.
+- Nothing that people see is changed: mail stays unread, and where it is.
+- News comes by IDLE (RFC 2177) where the server has it; whoever waits looks again after a while in any case.
+"""
+
+import imaplib
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from imap_tools import BaseMailBox, ImapToolsError, MailBox, MailBoxStartTls, MailBoxUnencrypted
+
+from dripiq.channels.base import Secret
+from dripiq.domain.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+KEYWORD = "$Dripiq"
+"""On mail that was archived."""
+LOOKS_BACK = timedelta(days=30)
+"""Older mail is left alone: a mailbox that is new to us may hold years of it."""
+BATCH = 50
+
+_KINDS = {"tls": MailBox, "starttls": MailBoxStartTls, "none": MailBoxUnencrypted}
+_SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
+
+
+class MailboxError(Exception):
+    """The server is away, or refuses; it may be better later."""
+
+
+class ImapMailbox:
+    """A folder of a mailbox, read by one thread at a time; connects when it is needed.
+
+    Args:
+        security: `tls`, `starttls` or `none`.
+        max_bytes: larger mail is passed over, with a line in the log.
+        timeout: seconds that the server may take for one answer.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        username: str,
+        password: Secret,
+        security: str = "tls",
+        folder: str = "INBOX",
+        max_bytes: int = 35_000_000,
+        timeout: float = 30.0,
+    ) -> None:
+        self._kind, self._host, self._port = _KINDS[security], host, port
+        self._username, self._password, self._folder = username, password, folder
+        self._max_bytes, self._timeout = max_bytes, timeout
+        self._open: BaseMailBox | None = None
+
+    def new(self) -> Iterator[tuple[str, bytes]]:
+        """The mails that were not marked yet, at most `BATCH`: UID and bytes as stored.
+
+        Raises:
+            MailboxError: the server is away, or refuses.
+            ConfigurationError: `mailbox_keeps_no_keywords`: its mail cannot be marked.
+        """
+        with _speaking(self):
+            box = self._connected()
+            box.client.noop()  # servers may tell an open folder's news only after a command
+            since = (datetime.now(UTC) - LOOKS_BACK).strftime("%d-%b-%Y")
+            uids = box.uids(f"UNKEYWORD {KEYWORD} UNDELETED SINCE {since}")[:BATCH]
+        for uid in uids:
+            with _speaking(self):
+                raw = self._fetch(box, uid)
+            if raw is not None:
+                yield uid, raw
+
+    def mark(self, uid: str) -> None:
+        """Mark a mail as archived. Raises MailboxError."""
+        with _speaking(self):
+            self._store(self._connected(), uid)
+
+    def wait(self, seconds: float) -> None:
+        """Return when there may be news, after `seconds` at the latest. Raises MailboxError."""
+        with _speaking(self):
+            box = self._connected()
+            if "IDLE" in box.client.capabilities:
+                box.idle.wait(timeout=seconds)
+                return
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """Give up the connection."""
+        box, self._open = self._open, None
+        if box is not None:
+            with suppress(Exception):  # it may be gone already
+                box.client.logout()
+
+    def _connected(self) -> BaseMailBox:
+        if self._open is None:
+            box = self._kind(self._host, self._port, timeout=self._timeout)
+            try:
+                box.login(self._username, self._password.get_secret_value(), initial_folder=None)
+                box.client.select(f'"{self._folder}"')
+                _, kept = box.client.response("PERMANENTFLAGS")
+                _check_keeps_keywords(kept)
+            except BaseException:
+                with suppress(Exception):
+                    box.client.logout()
+                raise
+            self._open = box
+        return self._open
+
+    def _fetch(self, box: BaseMailBox, uid: str) -> bytes | None:
+        """The mail; None where it is gone, or too large (which is marked, so that it is said once)."""
+        _, said = box.client.uid("FETCH", uid, "(RFC822.SIZE)")
+        size = _SIZE.search(b" ".join(part for part in said if isinstance(part, bytes)))
+        if size is not None and int(size[1]) > self._max_bytes:
+            logger.warning("a mail of %s bytes is too large and was passed over (UID %s)", size[1].decode(), uid)
+            self._store(box, uid)
+            return None
+        _, parts = box.client.uid("FETCH", uid, "(BODY.PEEK[])")
+        return next((bytes(part[1]) for part in parts if isinstance(part, tuple)), None)
+
+    def _store(self, box: BaseMailBox, uid: str) -> None:
+        status, _ = box.client.uid("STORE", uid, "+FLAGS.SILENT", f"({KEYWORD})")
+        if status != "OK":
+            raise MailboxError("The server refused to mark a mail.")
+
+
+def _check_keeps_keywords(kept: list[bytes | None]) -> None:
+    flags = b" ".join(part for part in kept if part)
+    if b"\\*" not in flags and KEYWORD.encode().lower() not in flags.lower():
+        raise ConfigurationError(
+            "The mailbox keeps no keywords, so what was read in it cannot be marked. Forward its mail to another, or to Inbound Parse.",
+            code="mailbox_keeps_no_keywords",
+        )
+
+
+class _speaking:  # noqa: N801  # a context, used as a verb
+    """Turns what a connection can raise into MailboxError, and gives the connection up: what it was about to answer is unknown."""
+
+    def __init__(self, mailbox: ImapMailbox) -> None:
+        self._mailbox = mailbox
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception):
+            self._mailbox.close()
+        if isinstance(error, imaplib.IMAP4.error | ImapToolsError | OSError):
+            raise MailboxError(f"The mailbox failed ({type(error).__name__}).") from None
