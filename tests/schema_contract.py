@@ -116,6 +116,7 @@ column sent_at timestamptz?
 column dedupe_key text
 column rendered_html text?
 column variant text?
+column slot jsonb?
 key contact_campaign_id -> contact_campaigns
 host contact_id -> lead_point_of_contacts
 key sender_identity_id -> email_sender_identities set null

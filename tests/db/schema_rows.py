@@ -116,6 +116,14 @@ ROWS: dict[str, dict[str, Any]] = {
         "at": NOW,
     },
     "tenant_settings": {},
+    "send_rate_buckets": {
+        "channel": "email",
+        "scope": "tenant",
+        "scope_value": "",
+        "period": "hour",
+        "first_slice": 0,
+        "taken": [],
+    },
 }
 HOST_TABLES = ("tenants", "users", "leads", "lead_point_of_contacts")
 

@@ -17,6 +17,7 @@ from dripiq.domain.states import Channel
 from dripiq.engine.claim import Share
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.enroll import Enrolment, enroll
+from dripiq.engine.limit import lift_limits
 from dripiq.engine.loop import Pace, Worker
 from dripiq.schema.ids import new_id, new_ids
 
@@ -120,8 +121,13 @@ class World:
         return found
 
 
-def settle_tenant(database: Engine, contacts: int, name: str = "Acme") -> tuple[str, str, list[str]]:
-    """A tenant with a verified default sender and `contacts` contacts; (tenant id, sender id, contact ids)."""
+def settle_tenant(
+    database: Engine, contacts: int, name: str = "Acme", *, is_limited: bool = False
+) -> tuple[str, str, list[str]]:
+    """A tenant with a verified default sender and `contacts` contacts; (tenant id, sender id, contact ids).
+
+    Nothing limits how fast it sends, unless the test is about that.
+    """
     tenant_id, user_id, lead_id, sender_id = new_ids(4)
     contact_ids = sorted(new_ids(contacts))
     values = {"tenant": tenant_id, "user": user_id, "lead": lead_id, "sender": sender_id, "name": name}
@@ -143,6 +149,8 @@ def settle_tenant(database: Engine, contacts: int, name: str = "Acme") -> tuple[
             ),
             {"tenant": tenant_id, "lead": lead_id, "ids": contact_ids},
         )
+        if not is_limited:
+            lift_limits(connection, tenant_id, now=NOON)
     return tenant_id, sender_id, contact_ids
 
 

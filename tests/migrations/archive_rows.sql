@@ -51,5 +51,8 @@ FROM generate_series(1, 2) n;
 INSERT INTO dripiq_app.tenant_settings (id, tenant_id)
 VALUES ('q', 't');
 
+INSERT INTO dripiq_app.send_rate_buckets (id, tenant_id, channel, scope, scope_value, period, first_slice, taken)
+VALUES ('b', 't', 'email', 'tenant', '', 'hour', 1, '[1, 2]');
+
 INSERT INTO dripiq_app.webhook_quarantine (id, provider, received_at, reason, raw, payload_hash)
 VALUES ('u', 'smtp', now(), 'r', 'x', 'h');

@@ -17,11 +17,13 @@ from dripiq.domain.gates import (
     Suppression,
     first_closed,
     judge,
+    limited,
     suppressing,
 )
+from dripiq.domain.limits import HORIZON, Bucket, Key, Period
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.parse import parse_plan
-from dripiq.domain.states import CampaignStatus, ValidationResult, ValidationStatus
+from dripiq.domain.states import CampaignStatus, LimitScope, ValidationResult, ValidationStatus
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MIDNIGHT = NOON.replace(hour=0)
@@ -47,6 +49,8 @@ FREE = SendFacts(
 )
 MONDAY = NOON + timedelta(days=5)
 
+NONE_LEFT = Bucket(Key(LimitScope.TENANT, "", Period.HOUR), 0)
+
 CLOSING: dict[Gate, tuple[dict[str, Any], Closed]] = {
     Gate.TENANT_SENDS: ({"tenant_paused": True}, Closed("tenant_paused", Effect.HOLD)),
     Gate.CAMPAIGN_ACTIVE: ({"status": CampaignStatus.PAUSED}, Closed("campaign_paused", Effect.HOLD)),
@@ -61,6 +65,7 @@ CLOSING: dict[Gate, tuple[dict[str, Any], Closed]] = {
     ),
     Gate.ADDRESS_VALID: ({"validation": ValidationResult.INVALID}, Closed("address_invalid", Effect.STOP)),
     Gate.SENDER_VERIFIED: ({"sender": None}, Closed("sender_missing", Effect.PUT_OFF, MIDNIGHT + SENDER_RECHECK)),
+    Gate.LIMITS: ({"buckets": [NONE_LEFT]}, Closed("limit_tenant_hour", Effect.PUT_OFF, MIDNIGHT + HORIZON)),
 }
 """What closes each gate but the window, which midnight closes."""
 
@@ -83,7 +88,8 @@ def test_every_closed_gate_is_told_and_the_first_decides(closing: set[Gate], at:
     assert {v.gate for v in verdicts if v.closed is not None} == closing | (
         {Gate.WINDOW_OPEN} if at == MIDNIGHT else set()
     )
-    assert first_closed(facts, PLAN, at) == next((v.closed for v in verdicts if v.closed is not None), None)
+    assert first_closed(facts, PLAN, at) == next((v.closed for v in verdicts[:-1] if v.closed is not None), None)
+    assert limited(facts, PLAN, at) == verdicts[-1].closed
 
 
 @pytest.mark.parametrize("gate", CLOSING)

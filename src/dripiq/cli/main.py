@@ -20,6 +20,7 @@ from dripiq.cli import (
     demo,
     doubts,
     explaining,
+    limits,
     plans,
     quarantine,
     replaying,
@@ -49,6 +50,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(plans.app, name="plan")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(senders.app, name="senders")
+app.add_typer(limits.app, name="limits")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(campaigns.app, name="campaign")
 app.add_typer(doubts.app, name="in-doubt")

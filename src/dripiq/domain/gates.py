@@ -1,16 +1,19 @@
 """May this message leave now, and if not, why and until when?
 
 The gates stand in one order (`Gate`), and each that is closed has a code that people see. `judge` asks all of them, for who wants to know; `first_closed`
-the first that is closed, which decides. The last word on suppression and on the kill switch is spoken once more when the send is committed.
+the first that is closed, which decides. The last word on suppression and on the kill switch is spoken once more when the send is committed;
+limits are asked for only then, of what is ready to leave (`limited`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final, NamedTuple
 
 from dripiq.domain.addresses import domain_of
+from dripiq.domain.limits import Bucket, find_slot
 from dripiq.domain.moves import PAUSED, Contact
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import CampaignStatus, SuppressionScope, ValidationResult, ValidationStatus
@@ -38,6 +41,7 @@ class Gate(StrEnum):
     ADDRESS_VALID = "address_valid"
     SENDER_VERIFIED = "sender_verified"
     WINDOW_OPEN = "window_open"
+    LIMITS = "limits"
 
 
 class Effect(StrEnum):
@@ -64,7 +68,7 @@ class Suppression(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SendFacts:
-    """All that the gates look at. `is_current` says that the campaign still stands at the visit of this send."""
+    """All that the gates look at. `is_current` says that the campaign still stands at the visit of this send; `buckets` count it, once it is to be counted."""
 
     contact: Contact
     tenant_paused: bool
@@ -75,6 +79,7 @@ class SendFacts:
     suppressed_domain: Suppression | None
     validation: ValidationResult | None
     sender: ValidationStatus | None
+    buckets: Sequence[Bucket] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class GateVerdict:
 
 
 def first_closed(facts: SendFacts, plan: Plan, now: datetime) -> Closed | None:
-    """The first closed gate, or None where the send may go ahead. Those behind it are not asked."""
+    """The first closed gate before the limits, or None where the send may go ahead. Those behind it are not asked."""
     for rule in _RULES.values():
         closed = rule(facts, plan, now)
         if closed is not None:
@@ -106,7 +111,14 @@ def first_closed(facts: SendFacts, plan: Plan, now: datetime) -> Closed | None:
 
 def judge(facts: SendFacts, plan: Plan, now: datetime) -> tuple[GateVerdict, ...]:
     """What every gate says, in their order: the first that is closed decides (`first_closed`), the others would be met after it."""
-    return tuple(GateVerdict(gate, rule(facts, plan, now)) for gate, rule in _RULES.items())
+    verdicts = [GateVerdict(gate, rule(facts, plan, now)) for gate, rule in _RULES.items()]
+    return (*verdicts, GateVerdict(Gate.LIMITS, limited(facts, plan, now)))
+
+
+def limited(facts: SendFacts, plan: Plan, now: datetime) -> Closed | None:
+    """Whether a limit holds the send, and until when: the slot that it would book."""
+    slot = find_slot(facts.buckets, now, partial(next_allowed, plan, contact=facts.contact))
+    return None if slot is None else Closed(slot.key.code, Effect.PUT_OFF, slot.at)
 
 
 Suppressed = Mapping[tuple[str, str], Iterable[Suppression]]

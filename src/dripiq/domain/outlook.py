@@ -10,7 +10,16 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from dripiq.domain.events import CONTACT_WIDE
-from dripiq.domain.gates import MOVED_ON, SENDER_MISSING, SENDER_UNVERIFIED, Closed, Effect, SendFacts, first_closed
+from dripiq.domain.gates import (
+    MOVED_ON,
+    SENDER_MISSING,
+    SENDER_UNVERIFIED,
+    Closed,
+    Effect,
+    SendFacts,
+    first_closed,
+    limited,
+)
 from dripiq.domain.machine import advance
 from dripiq.domain.moves import SEND, Accepted, Happened, Message, OpenAction, State, TimerDue
 from dripiq.domain.plan.model import STOP, Node, NodeAction, Plan, Transition
@@ -79,7 +88,8 @@ def open_send(state: State) -> OpenAction | None:
 
 def obstacle(plan: Plan, state: State, node: Node, known: Knowledge, at: datetime) -> Closed | None:
     """What dispatch would meet if this node's message were due at `at`; None: it leaves."""
-    return first_closed(known.facts(node, state, at), plan, at) or known.fault(node, state)
+    facts = known.facts(node, state, at)
+    return first_closed(facts, plan, at) or known.fault(node, state) or limited(facts, plan, at)
 
 
 def departure(plan: Plan, state: State, send: OpenAction, known: Knowledge, now: datetime) -> Departure:

@@ -27,7 +27,7 @@ from dripiq.domain.variants import content_of
 from dripiq.domain.why import helps_with, why_campaign, why_contact
 from dripiq.domain.wording import clock_of
 from dripiq.engine.caller import connection_of, time_of
-from dripiq.engine.gate_facts import read_gate_facts
+from dripiq.engine.gate_facts import read_gate_facts, read_limit_facts
 from dripiq.engine.knowledge import Known, Records, address_of
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.threads import read_threads
@@ -41,6 +41,7 @@ from dripiq.repositories.explaining import (
     read_switch,
     read_tenant_record,
 )
+from dripiq.repositories.limits import read_booking
 from dripiq.repositories.standing import read_recorded
 
 _PROSPECTS = {
@@ -266,6 +267,12 @@ def _read_known(
         sender_ids=[*senders, *([thread.last.sender_id] if thread is not None else [])],
         now=min(about.at, about.known_at),
     )
+    if address is not None:
+        booking = read_booking(connection, about.tenant_id, row.id, row.current_node_id or "", row.visit)
+        limits = read_limit_facts(
+            connection, about.tenant_id, Channel(row.channel), address=address, sender_ids=gates.senders, booking=booking, now=about.at
+        )  # fmt: skip
+        gates = replace(gates, limits=limits)
     begun = frozenset((m["node"], m["visit"]) for m in messages if m["status"] != MessageStatus.QUEUED)
     records = Records(about.contact, row.lead or {}, about.tenant)
     return Known(row.contact_id, records, address, row.sender_identity_id, gates, begun, row.visit, thread)

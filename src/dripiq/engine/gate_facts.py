@@ -6,6 +6,7 @@ Read once for the batch, and asked for each send, at any time: dispatch asks for
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,21 +14,36 @@ from sqlalchemy import Connection
 from dripiq.domain.addresses import domain_of
 from dripiq.domain.contents import Thread
 from dripiq.domain.gates import SendFacts, Suppressed, Suppression, suppressing
+from dripiq.domain.limits import Booking, Bucket, Key, Ledger, Rules
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.model import Node
 from dripiq.domain.states import CampaignStatus, Channel, ValidationResult, ValidationStatus
+from dripiq.repositories.limits import read_buckets, read_limits
 from dripiq.repositories.outbox import read_senders, read_suppressed, read_validated
 
 
 @dataclass(frozen=True, slots=True)
+class LimitFacts:
+    """What counts the sends to one address, whoever of these senders sends them."""
+
+    rules: Rules
+    buckets: Mapping[Key, Bucket]
+
+    def of(self, sender_id: str, address: str) -> tuple[Bucket, ...]:
+        """What counts a send."""
+        return tuple(self.buckets[key] for key in self.rules.keys(sender_id, address))
+
+
+@dataclass(frozen=True, slots=True)
 class GateFacts:
-    """What one batch over one channel knows beside its rows: senders by id, suppressions, validation results by address."""
+    """What one batch over one channel knows beside its rows: senders by id, suppressions, validation results by address; limits for who asks ahead of time."""
 
     tenant_paused: bool
     senders: Mapping[str, Any]
     default_sender: Any
     suppressed: Suppressed
     validated: Mapping[str, str]
+    limits: LimitFacts | None = None
 
     def sender_of(self, row: Any, node: Node | None, thread: Thread | None = None) -> Any:
         """Whoever sent what it answers, as long as that sender is there; else the node's sender, the campaign's, or the tenant's default; None without any."""
@@ -55,6 +71,7 @@ class GateFacts:
             suppressed_domain=by_domain,
             validation=ValidationResult(validation) if validation is not None else None,
             sender=ValidationStatus(sender.validation_status) if sender is not None else None,
+            buckets=self.limits.of(sender.id, row.address) if self.limits and sender and row.address else (),
         )
 
 
@@ -88,3 +105,26 @@ def read_gate_facts(
         suppressed=suppressed,
         validated=read_validated(connection, tenant_id, wanted) if channel is Channel.EMAIL else {},
     )
+
+
+def read_limit_facts(
+    connection: Connection,
+    tenant_id: str,
+    channel: Channel,
+    *,
+    address: str,
+    sender_ids: Iterable[str],
+    booking: Booking | None,
+    now: datetime,
+) -> LimitFacts:
+    """Read what limits the sends to an address, without locks.
+
+    Args:
+        booking: the slot of the send that is asked about: it is its own, and not in its way.
+    """
+    senders = list(sender_ids)
+    rules = Rules(read_limits(connection, tenant_id, channel, [*senders, domain_of(address)]), now)
+    wanted = dict(chain.from_iterable(rules.keys(sender_id, address).items() for sender_id in senders))
+    buckets = read_buckets(connection, tenant_id, channel, wanted)
+    Ledger(buckets).return_booking(booking)
+    return LimitFacts(rules, buckets)

@@ -7,12 +7,13 @@ attempt that the outcome speaks of.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
 from dripiq.domain.contents import MAX_REFERENCES
 from dripiq.domain.gates import Suppression
+from dripiq.domain.limits import Booking
 from dripiq.domain.states import Channel, MessageStatus
 
 READ_SENDS = text(
@@ -104,7 +105,7 @@ INSERT_PREPARED = text(
         rendered_body = excluded.rendered_body, rendered_html = excluded.rendered_html, variant = excluded.variant,
         provider = excluded.provider, updated_at = excluded.updated_at
     WHERE outbound_messages.status = 'queued'
-    RETURNING dedupe_key, id, smtp_id
+    RETURNING dedupe_key, id, smtp_id, slot
     """
 )
 """A retry meets its own row; one that has left `queued` is not touched, and not returned."""
@@ -112,7 +113,7 @@ INSERT_PREPARED = text(
 COMMIT_TO_SEND = text(
     """
     UPDATE dripiq_app.outbound_messages AS message
-    SET status = 'sending', attempts = message.attempts + 1, updated_at = :now
+    SET status = 'sending', attempts = message.attempts + 1, slot = NULL, updated_at = :now
     WHERE message.tenant_id = :tenant_id AND message.id = ANY (CAST(:ids AS text[])) AND message.status = 'queued'
       AND (
           SELECT campaign.status = 'active' AND campaign.current_node_id = message.node_id AND campaign.visit = message.visit
@@ -190,6 +191,14 @@ class Draft:
     dedupe_key: str
 
 
+class Stored(NamedTuple):
+    """A `queued` message as its row has it: of a retry the ids of the first attempt, and the slot that it has booked."""
+
+    id: str
+    smtp_id: str
+    booking: Booking | None
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What came of one attempt to send, as it is to be written; one that was not `used` handed nothing over, and does not count."""
@@ -243,8 +252,8 @@ def read_sent(connection: Connection, tenant_id: str, campaign_ids: Iterable[str
 
 def insert_prepared(
     connection: Connection, tenant_id: str, channel: Channel, provider: str, drafts: Sequence[Draft], now: datetime
-) -> dict[str, tuple[str, str]]:
-    """Insert messages as `queued`, or meet the rows of earlier attempts; (id, smtp_id) of those that are ready, by dedupe key."""
+) -> dict[str, Stored]:
+    """Insert messages as `queued`, or meet the rows of earlier attempts; those that are ready, by dedupe key."""
     if not drafts:
         return {}
     columns = (
@@ -257,7 +266,10 @@ def insert_prepared(
     rows = connection.execute(
         INSERT_PREPARED, {"tenant_id": tenant_id, "channel": channel, "provider": provider, "now": now, **arrays}
     )
-    return {row.dedupe_key: (row.id, row.smtp_id) for row in rows}
+    return {
+        row.dedupe_key: Stored(row.id, row.smtp_id, Booking.from_json(row.slot) if row.slot is not None else None)
+        for row in rows
+    }
 
 
 def commit_to_send(

@@ -23,7 +23,7 @@ from dripiq.schema.contacts import (
     NewContactChannel,
     NewEmailValidationResult,
 )
-from dripiq.schema.engine import TenantSettings, WebhookQuarantine
+from dripiq.schema.engine import SendRateBucket, TenantSettings, WebhookQuarantine
 from dripiq.schema.hosts import Lead, LeadPointOfContact, Tenant, User
 from dripiq.schema.messages import (
     InboundMessage,
@@ -65,6 +65,7 @@ __all__ = [
     "NewWebhookDelivery",
     "OutboundMessage",
     "ScheduledAction",
+    "SendRateBucket",
     "SendRateLimit",
     "Tenant",
     "TenantSettings",

@@ -1,12 +1,14 @@
 """What does the engine itself have to remember, beside the thirteen campaign tables?"""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from dripiq.schema.base import SCHEMA, Base, Stamped, TenantKeyed
+from dripiq.domain.limits import Period
+from dripiq.domain.states import Channel, LimitScope
+from dripiq.schema.base import SCHEMA, Base, Stamped, TenantKeyed, Word, one_of
 from dripiq.schema.ids import new_id
 
 if TYPE_CHECKING:
@@ -28,6 +30,30 @@ class TenantSettings(TenantKeyed, Base):
     in_doubt_after: Mapped[timedelta] = mapped_column(server_default=text("'24:00:00'::interval"))
 
     tenant: Mapped["Tenant"] = relationship(back_populates="settings", viewonly=True)
+
+
+class SendRateBucket(TenantKeyed, Base):
+    """What counts against a limit: how much has left, or is booked to leave, in each slice (a twentieth) of a period from `first_slice` on.
+
+    `scope_value` is a sender's id, a recipient domain, or, for the tenant itself, empty. Slices are counted from 1970.
+    """
+
+    __tablename__ = "send_rate_buckets"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "channel", "scope", "scope_value", "period"),
+        one_of("channel", Channel),
+        one_of("scope", LimitScope),
+        one_of("period", Period),
+    )
+
+    channel: Mapped[Channel] = mapped_column(Word(Channel))
+    scope: Mapped[LimitScope] = mapped_column(Word(LimitScope))
+    scope_value: Mapped[str]
+    period: Mapped[Period] = mapped_column(Word(Period))
+    first_slice: Mapped[int] = mapped_column(BigInteger)
+    taken: Mapped[list[Any]]
+
+    tenant: Mapped["Tenant"] = relationship(back_populates="rate_buckets", viewonly=True)
 
 
 class WebhookQuarantine(Stamped, Base):

@@ -65,6 +65,7 @@ class OutboundMessage(TenantKeyed, Base):
     dedupe_key: Mapped[str]
     rendered_html: Mapped[str | None] = mapped_column(sort_order=92)
     variant: Mapped[str | None] = mapped_column(sort_order=93)
+    slot: Mapped[dict[str, Any] | None] = mapped_column(sort_order=94)
 
     tenant: Mapped["Tenant"] = relationship(back_populates="outbound_messages", viewonly=True)
     contact_campaign: Mapped["ContactCampaign"] = relationship(back_populates="outbound_messages", viewonly=True)
@@ -101,6 +102,7 @@ class NewOutboundMessage(TypedDict, total=False):
     dedupe_key: Required[str]
     rendered_html: str | None
     variant: str | None
+    slot: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
 

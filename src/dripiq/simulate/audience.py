@@ -18,6 +18,7 @@ from dripiq.domain.contact_file import ContactRow
 from dripiq.domain.errors import ConflictError
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import Channel, ValidationStatus
+from dripiq.engine.limit import lift_limits
 from dripiq.engine.register import register_sender, register_tenant
 from dripiq.repositories import ContactChannelRepository, EmailSenderIdentityRepository
 from dripiq.repositories.contact_import import NewContact, insert_contacts, insert_leads
@@ -64,6 +65,7 @@ def settle(connection: Connection, people: Sequence[ContactRow], plan: Plan, see
     """Make a tenant with these people, and with every sender that the plan names, all verified; the tenant's id."""
     tenant_id = register_tenant(connection, f"Simulation {new_id()}").id
     default = register_sender(connection, tenant_id, SENDER, now=now, name="Sender", verified=True)
+    lift_limits(connection, tenant_id, now=now)
     named = dict.fromkeys(node.sender_identity_id for node in plan.nodes.values() if node.sender_identity_id)
     with Session(connection, join_transaction_mode="create_savepoint") as session:
         EmailSenderIdentityRepository(session, tenant_id).create_many(

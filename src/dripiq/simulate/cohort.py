@@ -21,6 +21,7 @@ from dripiq.domain.plan.verify import check_plan
 from dripiq.engine.clock import DatabaseClock
 from dripiq.engine.enroll import enroll
 from dripiq.engine.import_contacts import import_contacts
+from dripiq.engine.limit import lift_limits
 from dripiq.engine.register import register_sender, register_tenant
 from dripiq.engine.suppress import suppress
 from dripiq.repositories.enrollment import read_contacts
@@ -58,7 +59,7 @@ class Member:
 
 
 def settle(database: Engine) -> list[Member]:
-    """Register the tenants with a verified sender each, import their contacts, and close a few addresses.
+    """Register the tenants with a verified sender each and no limits, import their contacts, and close a few addresses.
 
     Raises:
         PlanError: the shipped plan has faults.
@@ -72,6 +73,7 @@ def settle(database: Engine) -> list[Member]:
             now = DatabaseClock().now(connection)
             sender, address = SENDERS[name]
             register_sender(connection, tenant_id, address, now=now, name=sender, verified=True)
+            lift_limits(connection, tenant_id, now=now)
         with tenant_transaction(database, tenant_id) as connection:
             import_contacts(connection, tenant_id, rows, now=DatabaseClock().now(connection))
         with tenant_transaction(database, tenant_id) as connection:

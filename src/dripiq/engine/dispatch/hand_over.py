@@ -15,6 +15,7 @@ from dripiq.channels.base import Outcome, Sender, Verdict
 from dripiq.domain.states import ActionStatus, ActionType, Channel
 from dripiq.engine.clock import Clock
 from dripiq.engine.dispatch.draft import Unsubscribe
+from dripiq.engine.dispatch.limit import take_turn
 from dripiq.engine.dispatch.prepare import Ready, prepare
 from dripiq.engine.dispatch.record import HandedOver, record
 from dripiq.repositories.outbox import commit_to_send
@@ -124,17 +125,22 @@ def _commit(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready])
 
 
 def _commit_part(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:
-    """The point of no return for a sub-batch; what may not leave any more goes back to the gates, which say why."""
+    """The point of no return for a sub-batch; what a limit holds waits for its slot, and what may not leave any more goes back to the gates, which say why."""
     with outbox.database.begin() as connection:
         lock_shared(connection, lease.tenant_id, sender.channel)
+        turn = take_turn(connection, lease.tenant_id, sender.channel, part)
         now = outbox.clock.now(connection)
         held = lock_leased(connection, lease, [ready.action_id for ready in part], now + sender.timeout)
-        ours = [ready for ready in part if ready.action_id in held]
+        ours = turn.choose([ready for ready in part if ready.action_id in held], now)
         attempts = commit_to_send(
             connection, lease.tenant_id, sender.channel, [ready.message.id for ready in ours], now
         )
-        back = [
-            PutBack(r.action_id, ActionStatus.PENDING, "not_committed") for r in part if r.message.id not in attempts
+        back = turn.settle(connection, attempts, now)
+        waiting = {each.action_id for each in back}
+        back += [
+            PutBack(r.action_id, ActionStatus.PENDING, "not_committed")
+            for r in part
+            if r.message.id not in attempts and r.action_id not in waiting
         ]
         put_back(connection, lease, back, now)
     return [(ready, attempts[ready.message.id]) for ready in ours if ready.message.id in attempts]

@@ -14,7 +14,9 @@ from sqlalchemy import Connection
 from dripiq.channels.base import OutgoingMessage
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.gates import Closed, Effect, first_closed
-from dripiq.domain.moves import IN_DOUBT, PAUSED, Input, Stop
+from dripiq.domain.limits import Booking
+from dripiq.domain.moves import IN_DOUBT, PAUSED, Contact, Input, Stop
+from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel
 from dripiq.engine.dispatch.draft import Letterhead, Unsubscribe, draft
 from dripiq.engine.gate_facts import read_gate_facts
@@ -23,6 +25,7 @@ from dripiq.engine.react import answer
 from dripiq.engine.threads import read_threads
 from dripiq.repositories.outbox import (
     Draft,
+    Stored,
     insert_prepared,
     read_sends,
     read_tenant,
@@ -35,13 +38,17 @@ from dripiq.schema.ids import new_ids
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """One message that may leave, and the action and campaign it belongs to."""
+    """One message that may leave, and the action and campaign it belongs to; what limits it, and the slot that it has booked."""
 
     action_id: str
     campaign_id: str
     node_id: str
     visit: int
     message: OutgoingMessage
+    sender_id: str
+    plan: Plan
+    contact: Contact
+    booking: Booking | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,11 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
     put_back(
         connection, batch.lease, [PutBack(row.action_id, ActionStatus.HELD, IN_DOUBT) for row in doubted], batch.now
     )
-    return [_ready(row, message, stored[each.dedupe_key]) for row, each, message in drafts if each.dedupe_key in stored]
+    return [
+        _ready(row, each, message, stored[each.dedupe_key], plans[row.plan_hash])
+        for row, each, message in drafts
+        if each.dedupe_key in stored
+    ]
 
 
 def _settle_with_campaigns(
@@ -169,9 +180,16 @@ def _put_back(action_id: str, closed: Closed) -> PutBack:
     return PutBack(action_id, status[closed.effect], closed.code, closed.until)
 
 
-def _ready(row: Any, message: OutgoingMessage, stored: tuple[str, str]) -> Ready:
+def _ready(row: Any, drafted: Draft, message: OutgoingMessage, stored: Stored, plan: Plan) -> Ready:
     """The message under the id of its row, which may be that of an earlier attempt."""
-    message_id, smtp_id = stored
     return Ready(
-        row.action_id, row.campaign_id, row.node_id, row.visit, replace(message, id=message_id, message_id=smtp_id)
+        row.action_id,
+        row.campaign_id,
+        row.node_id,
+        row.visit,
+        replace(message, id=stored.id, message_id=stored.smtp_id),
+        drafted.sender_id,
+        plan,
+        Contact(row.contact_id, row.contact.get("timezone")),
+        stored.booking,
     )
