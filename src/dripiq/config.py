@@ -199,6 +199,10 @@ class Settings(BaseSettings):
         default=None,
         description="The key that signs unsubscribe links and senders' codes; needed with public_url (32 characters or more).",
     )
+    dns_server: str | None = Field(
+        default=None,
+        description="The DNS server that `dripiq doctor` asks, address:port. Unset: the machine's own.",
+    )
     host: str = Field(default="127.0.0.1", description="The address that the API listens on.")
     port: int = Field(default=8025, ge=0, le=65535, description="Its port; 0 takes a free one.")
 

@@ -18,6 +18,7 @@ from dripiq.cli import (
     contacts,
     database,
     demo,
+    doctor,
     doubts,
     explaining,
     limits,
@@ -45,6 +46,7 @@ app.command("serve")(running.serve)
 app.command("worker")(running.worker)
 app.command("demo")(demo.demo)
 app.command("explain")(explaining.explain)
+app.command("doctor")(doctor.doctor)
 app.command("replay")(replaying.replay)
 app.add_typer(database.app, name="db")
 app.add_typer(plans.app, name="plan")
