@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -73,6 +74,7 @@ READERS: Final = {IMAP: parse, inbound_form.PROVIDER: inbound_form.read_inbound}
 LONGEST_UNDER_WAY = timedelta(days=30)
 """A Date header further back than this is not believed; nor is one that lies ahead."""
 
+_OWN_ID = re.compile(r"([a-z][a-z0-9]{23})@")
 _ANSWER_MARK = re.compile(
     r"^(?:\s*(?:re|aw|sv|rv|antw|odp|ynt|vs|回复|答复|返信)(?:\[\d+\])?\s*[::])+\s*", re.IGNORECASE
 )
@@ -195,8 +197,8 @@ def _tie(connection: Connection, tenant_id: str, new: Sequence[tuple[str, Inboun
 
 
 def _own_ids(inbound: Inbound) -> list[str]:
-    """What may be our own ids of the messages that it is about, the nearest first: the local parts of their Message-IDs."""
-    return [name.partition("@")[0] for name in inbound.answers]
+    """What may be our own ids of the messages that it is about, the nearest ten: the local parts of their Message-IDs that have the shape of ours."""
+    return list(islice((found[1] for name in inbound.answers if (found := _OWN_ID.match(name))), 10))
 
 
 def _messages(connection: Connection, tenant_id: str, ids: Iterable[str]) -> dict[str, Any]:
