@@ -107,7 +107,7 @@ def test_parts_are_texts_or_are_listed() -> None:
         ("gb18030", "回复".encode("gb18030"), "回复"),
         ("no-such-charset", "Grüße".encode(), "Grüße"),
         ("us-ascii", "Grüße".encode("cp1252"), "Grüße"),
-        ("utf-8", b"caf\xe9", "café"),
+        ("utf-8", b"Stra\xdfe", "Straße"),
         ("idna", "Grüße".encode(), "Grüße"),
         ("zip", b"plain", "plain"),
         ("\xff", b"plain", "plain"),

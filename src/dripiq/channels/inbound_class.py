@@ -24,7 +24,7 @@ _SUBJECT = re.compile(
     r"^\W*(?:(?:re|aw|sv|rv|tr|fwd?|wg)\s*:\s*)*\W*(?:"
     r"out of (?:the )?office|out-of-office|ooo\b|auto(?:matic|mated|-| )?\s?(?:reply|response|answer)|autoreply"
     r"|on (?:annual |parental |maternity )?leave\b|on vacation"
-    r"|automatische antwort|abwesenheit|abwesend|nicht im b(?:ü|ue)ro|auto-?antwort"
+    r"|automatische antwort|abwesenheit|abwesend|nicht im b[üu]e?ro|auto-?antwort"
     r"|r[ée]ponse automatique|absence|absent(?:e)? du bureau|message d'absence"
     r"|respuesta autom[áa]tica|fuera de (?:la )?oficina|ausente"
     r"|resposta autom[áa]tica|fora do escrit[óo]rio|aus[êe]ncia"
@@ -38,7 +38,7 @@ _BODY = re.compile(
     r"\b(?:i am|i'm|i’m|i will be) (?:currently |now |presently )?(?:out of (?:the )?office|on (?:annual |parental |maternity )?leave"
     r"|away from (?:the office|my desk)|on vacation)\b"
     r"|\blimited access to (?:my )?e-?mail|\bthis is an automat(?:ic|ed) (?:reply|response|message)|\bhave received your (?:e-?mail|message) and will"
-    r"|\bnicht im b(?:ü|ue)ro\b|\bau(?:ß|ss)er haus\b|\bbin (?:ich )?(?:derzeit |zur ?zeit |aktuell |momentan )?(?:abwesend|im urlaub)\b"
+    r"|\bnicht im b[üu]e?ro\b|\bau(?:ß|ss)er haus\b|\bbin (?:ich )?(?:derzeit |zur ?zeit |aktuell |momentan )?(?:abwesend|im urlaub)\b"
     r"|\bnicht weitergeleitet\b"
     r"|\bactuellement absent|\ben cong[ée]s?\b|\bfuera de (?:la )?oficina\b|\bde vacaciones\b|\bfuori ufficio\b|\bin ferie\b|\bafwezig\b",
     re.IGNORECASE,
