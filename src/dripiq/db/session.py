@@ -13,6 +13,7 @@ from psycopg import Connection as PsycopgConnection
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
+from dripiq.db.arrays import write_lists_quickly
 from dripiq.domain.errors import ConfigurationError, DatabaseError, InputError
 from dripiq.schema.security import TENANT_ROLE
 
@@ -146,5 +147,6 @@ def _psycopg_url(url: str) -> URL:
 
 def _settle(connection: PsycopgConnection[Any], _record: object) -> None:
     # Not by the start-up parameter `options`, which transaction poolers refuse; a committed SET they follow.
+    write_lists_quickly(connection)
     connection.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = '{LOCK_TIMEOUT}'")
     connection.commit()

@@ -58,7 +58,7 @@ class Mailboxes:
             ReceivedMail(at, m.to_address, m.from_address, m.id, m.tenant_id, m.id, m.message_id) for m in batch
         )
         self._taken.extend(m.id for m in batch)
-        return [Outcome(m.id, Verdict.ACCEPTED, provider_message_id=m.id) for m in batch]
+        return [Outcome(m.id, Verdict.ACCEPTED) for m in batch]
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -6,7 +6,9 @@ The same script gives the same report, whatever the machine.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -100,9 +102,10 @@ class _Stage:
         end = self.script.start + timedelta(days=self.script.days)
         while True:
             self._hear()
-            while await self._worker.act_for(self.tenant_id):
-                pass
-            due = self._after_acting()
+            due = self._next_due()
+            while due is not None and due <= self.clock.time:
+                await self._worker.act_for(self.tenant_id)
+                due = self._next_due()
             watch(Look(self.clock.time, len(self.mailboxes.received), len(self.mailboxes.answered)))
             stop = self._next_stop(due)
             if stop is None or stop > end:
@@ -118,11 +121,10 @@ class _Stage:
         for body in bodies:  # one after the other, for those that are archived together are read in any order
             with self.database.begin() as connection:
                 ingest(connection, body, self.clock.time)
-            while normalise(self.database, self.clock, self.tenant_id):
-                pass
+            normalise(self.database, self.clock, self.tenant_id)
 
-    def _after_acting(self) -> datetime | None:
-        """Tell the recipients of their mail; when the next action is due."""
+    def _next_due(self) -> datetime | None:
+        """When the next action is due; what was sent since the last call has come to its recipients."""
         taken = self.mailboxes.take_new()
         with self.database.begin() as connection:
             if taken:
@@ -150,13 +152,25 @@ def rehearse(database: Engine, script: Script, watch: Callable[[Look], object] =
     people = list(made_people(PEOPLE) if script.people is None else script.people)
     _check(script, people)
     stage = _Stage(database, script, plan, people)
-    asyncio.run(stage.play(watch))
+    with _rare_collections():
+        asyncio.run(stage.play(watch))
     with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         record = read_record(connection, [stage.tenant_id], virtual=True)
     return report_of(
         plan, record, stage.mailboxes.received, stage.mailboxes.answered, stage.ids,
         Terms(script.seed, script.start, stage.clock.time, stage.clock.tick, script.behaviour),
     )  # fmt: skip
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for cycles of garbage rarely: there is little, and hundreds of thousands of objects live to the end."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _check(script: Script, people: Sequence[ContactRow]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, make_url
 from dripiq.db.migrate import upgrade
 from dripiq.db.session import make_engine
 from dripiq.domain.errors import DatabaseError
+from dripiq.repositories.rehearsing import drop_spare_indexes
 from dripiq.schema.ids import new_id
 
 SETTINGS = {
@@ -61,6 +62,8 @@ def temporary_database(server_url: str) -> Iterator[Engine]:
         upgrade(own)
         database = make_engine(own)
         try:
+            with database.begin() as connection:
+                drop_spare_indexes(connection)
             yield database
         finally:
             database.dispose()
