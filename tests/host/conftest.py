@@ -12,6 +12,7 @@ from sqlalchemy import Engine, make_url
 
 from dripiq.db import migrate
 from dripiq.db.session import make_engine
+from dripiq.engine.limit import lift_limits
 from dripiq.engine.register import register_sender
 from tests.engine.conftest import NOON, World
 
@@ -90,5 +91,6 @@ def north(adopted_engine: Engine, tmp_path: Path) -> World:
     world = World(adopted_engine, tmp_path / "mail", tenant_id="north", contacts=["mara", "yann"])
     with adopted_engine.begin() as connection:
         sender = register_sender(connection, "north", "uma@north.example.com", now=NOON, verified=True)
+        lift_limits(connection, "north", now=NOON)
     world.sender_id = sender.id
     return world
