@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from dripiq.engine.limit import lift_limits
 from dripiq.schema.ids import new_id
 
 SECONDS = 60
@@ -109,6 +110,7 @@ def acme(engine: Engine) -> str:
             " VALUES (:tenant, :id, :user, 'kim@acme.example.com', 'Kim', 'acme.example.com', 'verified', true)",
         ):
             connection.execute(text(statement), {"tenant": tenant_id, "user": user_id, "id": new_id()})
+        lift_limits(connection, tenant_id)
     return tenant_id
 
 
