@@ -51,6 +51,7 @@ __all__ = [
     "DripiqError",
     "Enrolment",
     "Explanation",
+    "PlanDiff",
     "as_tenant",
     "check_plan",
     "enroll",

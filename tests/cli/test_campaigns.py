@@ -123,7 +123,7 @@ def test_a_field_that_no_contact_can_have_is_refused_before_anything_starts(
     assert refused.code == 2
     assert (
         refused.err
-        == "Error: Nothing was started: $.nodes[0].body: No contact has contact.nmae (did you mean \"contact.name\"?): "
+        == 'Error: Nothing was started: $.nodes[0].body: No contact has contact.nmae (did you mean "contact.name"?): '
         "write one of created_at, email, external_ref, id, lead_id, name, tenant_id, timezone, updated_at.\n"
     )
     assert count(engine, "contact_campaigns") == 0

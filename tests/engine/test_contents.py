@@ -6,6 +6,9 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
+from dripiq.domain.states import Channel
+from dripiq.engine.claim import Share, claim
+from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.steer import resume
 from tests.engine.conftest import NOON, ONE_MAIL, World, email_plan
 
@@ -143,3 +146,30 @@ def test_what_is_held_for_a_missing_value_in_html_leaves_once_it_is_there(world:
         resume(connection, world.tenant_id, [world.campaign().id], now=world.clock.time)
     world.work()
     assert "<p>A&lt;B</p>" in list(sent(world)["intro"].iter_parts())[1].get_content()
+
+
+def test_a_message_that_a_webhook_proves_in_the_second_of_the_start_is_answered(world: World) -> None:
+    world.clock.pass_(milliseconds=700)
+    world.enroll(chain())
+    lease = claim(world.database, world.clock, world.tenant_id, Share())
+    with world.database.begin() as connection:
+        prepare(connection, lease, lease.actions, {Channel.EMAIL: "sendgrid"}, world.clock.time, None)
+    # Handed over, and the worker is gone: the provider's event, in whole seconds, is all that is known.
+    world.execute(
+        "UPDATE dripiq_app.outbound_messages SET status = 'sending', attempts = 1, updated_at = updated_at + interval '1 microsecond'"
+    )
+    world.receive({"event": "processed", "message": world.message("one")})
+    world.work()
+    world.clock.pass_(hours=73)
+    world.work()
+    (mail,) = sent(world).values()
+    assert (mail["Subject"], mail["In-Reply-To"] is not None) == ("Re: A question", True)
+
+
+def test_what_comes_out_blank_is_held_with_the_reason(world: World) -> None:
+    world.enroll(email_plan({"id": "intro", "subject": '{{ contact.title | default: "" }}'}))
+    world.work()
+    [action] = world.rows("SELECT status, reason, last_error FROM dripiq_app.scheduled_actions")
+    assert (action.status, action.reason) == ("held", "nothing_to_say")
+    assert "The subject of the node 'intro' comes out blank" in action.last_error
+    assert world.mails() == []

@@ -22,8 +22,8 @@ from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch import Outbox, dispatch, hand_over
 from dripiq.engine.loop import Worker
 from dripiq.engine.normalise import normalise
-from dripiq.engine.suppress import suppress
 from dripiq.engine.resolve import settle
+from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire
 from dripiq.wiring import make_email_sender
 from tests.engine.conftest import ONE_MAIL, World, email_plan, settle_tenant

@@ -21,7 +21,15 @@ from dripiq.schema import Base, security
 Catalog = Callable[..., list[str]]
 RunSql = Callable[..., list[tuple[object, ...]]]
 
-STEPS = [("base", "0024"), ("0024", "0025"), ("0025", "0026"), ("0026", "0027"), ("0027", "0028"), ("0028", "0029"), ("0029", "0030")]
+STEPS = [
+    ("base", "0024"),
+    ("0024", "0025"),
+    ("0025", "0026"),
+    ("0026", "0027"),
+    ("0027", "0028"),
+    ("0028", "0029"),
+    ("0029", "0030"),
+]
 
 HOST_ROWS = (
     "INSERT INTO dripiq_app.tenants (id, name) VALUES ('t', 'Acme')",

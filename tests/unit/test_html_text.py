@@ -82,3 +82,17 @@ def test_time_grows_with_length_and_no_faster(piece: str) -> None:
         return time.process_time() - begun
 
     assert spent(400_000) < 2  # what is quadratic takes minutes
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p hidden>Preview<p>Hello",
+        "<ul><li hidden>a<li>Hello</ul>",
+        "<ul><li hidden>a</ul>Hello",
+        "<div><p hidden>a</div>Hello",
+        "<table><tr><td hidden>a<td>Hello</table>",
+    ],
+)
+def test_a_hidden_element_whose_end_tag_is_left_out_hides_no_more_than_itself(html: str) -> None:
+    assert text_of_html(html).strip("- \n") == "Hello"

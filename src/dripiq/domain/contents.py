@@ -37,6 +37,19 @@ class NothingToAnswer(DripiqError):  # noqa: N818  (the name says what happened;
         )
 
 
+class NothingToSay(DripiqError):  # noqa: N818
+    """A message's subject or body comes out blank for a contact: no mail should look like that."""
+
+    code = "nothing_to_say"
+    http_status = 422
+
+    def __init__(self, node_id: str, part: str) -> None:
+        super().__init__(
+            f"The {part} of the node {node_id!r} comes out blank here: give what it says a default.",
+            facts={"node": node_id, "part": part},
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A message that was sent: its node, Message-ID, subject and sender identity."""
@@ -97,12 +110,16 @@ def say(node: Node, content: Content, context: Mapping[str, object], thread: Thr
     Raises:
         MissingVariable, TemplateError: see `render`.
         NothingToAnswer: it has no subject, and answers nothing.
+        NothingToSay: its subject or its whole body comes out blank.
     """
     subject = _subject(node, content, context, thread)
     html = render_html(content.html, context) if content.html is not None else None
-    if content.body is not None or html is None:
-        return Said(subject, render(content.body or "", context), html)
-    return Said(subject, text_of_html(html), html)
+    text = render(content.body or "", context) if content.body is not None or html is None else text_of_html(html)
+    if node.channel is Channel.EMAIL and not (subject or "").strip():
+        raise NothingToSay(node.id, "subject")
+    if not text.strip() and not (html or "").strip():
+        raise NothingToSay(node.id, "body")
+    return Said(subject, text, html)
 
 
 def thread_of(sent: Sequence[Sent], nodes: Mapping[str, Node]) -> Thread | None:

@@ -26,6 +26,19 @@ _VOID: Final = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
 )
 
+_CELLS: Final = (frozenset(["td", "th", "tr", "tbody", "tfoot"]), frozenset(["tr", "tbody", "thead", "tfoot", "table"]))
+_ENDED_BY: Final = {
+    "p": (_BLOCKS | _PARAGRAPHS, _BLOCKS | _PARAGRAPHS - {"p"}),
+    "li": (frozenset(["li"]), frozenset(["ul", "ol"])),
+    "dt": (frozenset(["dt", "dd"]), frozenset(["dl"])),
+    "dd": (frozenset(["dt", "dd"]), frozenset(["dl"])),
+    "option": (frozenset(["option"]), frozenset(["select"])),
+    "tr": (frozenset(["tr", "tbody", "tfoot"]), frozenset(["tbody", "thead", "tfoot", "table"])),
+    "td": _CELLS,
+    "th": _CELLS,
+}
+"""Elements whose end tag may be left out, and the tags, opening and closing, that end them then."""
+
 _TAG_STOP: Final = re.compile(r"[>\"']")
 _SIMPLE: Final = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)([^<>\"']*)>")
 """Most tags: nothing in them has to be looked at to know where they end."""
@@ -47,6 +60,8 @@ def text_of_html(html: str) -> str:
     page = _Page()
     hidden, depth = "", 0
     for token in _tokens(html):
+        if hidden and isinstance(token, _Tag) and _left_open(hidden, token):
+            hidden = ""
         if hidden:
             if isinstance(token, _Tag) and token.name == hidden:
                 depth += -1 if token.closes else 1
@@ -60,6 +75,12 @@ def text_of_html(html: str) -> str:
         else:
             page.open(token.name, token.attributes)
     return page.text()
+
+
+def _left_open(name: str, tag: _Tag) -> bool:
+    """Whether an element whose end tag may be left out ends where this tag stands (HTML, section 13.1.2.4)."""
+    openings, closings = _ENDED_BY.get(name, (frozenset(), frozenset()))
+    return tag.name in (closings if tag.closes else openings)
 
 
 def _tokens(html: str) -> Iterator[str | _Tag]:

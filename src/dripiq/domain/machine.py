@@ -170,7 +170,7 @@ def _accept(plan: Plan, state: State, event: Accepted, now: datetime) -> Decisio
     if (event.node_id, event.visit) != (state.node_id, state.visit) or state.message is not None:
         return _nothing(state, Verdict.OTHER_VISIT if state.message is None else Verdict.TAKEN_BEFORE)
     node = plan.node(event.node_id)
-    sent = replace(state, message=Message(event.message_id, event.at, node.id), earlier=None, actions=())
+    sent = replace(state, message=Message(event.message_id, event.at, node.id, event.visit), earlier=None, actions=())
     done = frozenset({ActionRef(event.node_id, event.visit, SEND)})
     if not node.transitions:
         return complete(state, sent, "sent", event.at, done=done)

@@ -116,12 +116,14 @@ class Replan:
     Attributes:
         node_id: the new plan's node for the one where the campaign stands, or `STOP`; of no meaning to a draft.
         since: the plan that it followed so far.
+        sent_by: the new plan's node for the one whose message came last, where it has one.
     """
 
     at: datetime
     node_id: str
     since: Plan = field(repr=False)
     actor: str | None = None
+    sent_by: str | None = None
 
 
 Input = Start | Pause | Resume | Stop | Accepted | Refused | Happened | TimerDue | Replan
@@ -154,11 +156,12 @@ class OpenAction:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The message of the present visit: sent by it, or, on a wait, the last one sent before entry; and the node that it was of."""
+    """The message of the present visit: sent by it, or, on a wait, the last one sent before entry; and of which node's which visit it was."""
 
     id: str
     accepted_at: datetime
     node_id: str = ""
+    visit: int = 0
 
 
 class Contact(NamedTuple):

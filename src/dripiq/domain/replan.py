@@ -57,7 +57,7 @@ def _go_on(plan: Plan, state: State, event: Replan, now: datetime) -> Decision:
     if node.action is NodeAction.SEND:
         if pending is not None:
             return _go_on_sending(plan, node, state, pending, event, now)
-        if message is not None and (old.action is NodeAction.SEND or message.node_id == node.id):
+        if message is not None and (old.action is NodeAction.SEND or (event.sent_by or message.node_id) == node.id):
             return _go_on_waiting(plan, node, state, message.accepted_at, event)
     elif old.action is NodeAction.WAIT:
         return _go_on_waiting(plan, node, state, state.entered_at or now, event)

@@ -11,6 +11,7 @@ from dripiq.domain.errors import InputError, NotFoundError
 from dripiq.domain.plan.model import NodeAction, Plan
 from dripiq.domain.states import ValidationStatus
 from dripiq.repositories import EmailSenderIdentityRepository
+from dripiq.repositories.outbox import read_senders
 from dripiq.schema import EmailSenderIdentity
 
 
@@ -39,13 +40,32 @@ def choose_sender(connection: Connection, tenant_id: str, plan: Plan, email: str
         return _usable(default, default.from_email)
 
 
+def refuse_unknown_senders(connection: Connection, tenant_id: str, plan: Plan, sender_id: str | None = None) -> None:
+    """See that the tenant has the sender that is named, and those that the plan's nodes name. Whether they may be used yet is the gate's question.
+
+    Raises:
+        NotFoundError: `unknown_sender`.
+    """
+    named = {node.sender_identity_id for node in plan.nodes.values()} | {sender_id}
+    wanted = {name for name in named if name is not None}
+    if not wanted:
+        return
+    known = {row.id for row in read_senders(connection, tenant_id, sorted(wanted))}
+    for name in sorted(wanted - known):
+        raise _unknown(name)
+
+
+def _unknown(given: str) -> NotFoundError:
+    return NotFoundError(
+        f"The tenant has no sender {given!r}: `dripiq senders list --tenant …` shows those it has.",
+        code="unknown_sender",
+        facts={"sender": given},
+    )
+
+
 def _usable(sender: EmailSenderIdentity | None, given: str) -> str:
     if sender is None:
-        raise NotFoundError(
-            f"The tenant has no sender {given!r}: `dripiq senders list --tenant …` shows those it has.",
-            code="unknown_sender",
-            facts={"sender": given},
-        )
+        raise _unknown(given)
     if sender.validation_status is not ValidationStatus.VERIFIED:
         raise InputError(
             f"The sender {sender.from_email} is {sender.validation_status}, and nothing leaves from it: "

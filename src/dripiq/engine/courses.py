@@ -96,10 +96,11 @@ class Back:
                 continue
             left, to = step
             course = self._course(left, to)
-            # Where it stands as the change left it, it goes back to where it was; else by the mapping, reversed.
+            # Where it stands as the change left it, it goes back to where it was; else by the mapping, reversed. A message that left since is not undone.
             origin, landed = came.get(campaign.id, (None, None))
-            stands = campaign.state.node_id
-            if left is histories[campaign.id][-1] and landed == stands and origin in course.plan.nodes:
+            stands, message = campaign.state.node_id, campaign.state.message
+            as_left = landed == stands and (message is None or message.visit != campaign.state.visit)
+            if left is histories[campaign.id][-1] and as_left and origin in course.plan.nodes:
                 found[campaign.id] = (course, str(origin))
             else:
                 found[campaign.id] = _bound(course, campaign)

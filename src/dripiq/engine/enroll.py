@@ -16,6 +16,7 @@ from dripiq.domain.moves import Start
 from dripiq.domain.plan.verify import check_plan
 from dripiq.domain.states import PlanOrigin
 from dripiq.engine.caller import connection_of, time_of
+from dripiq.engine.choose_sender import refuse_unknown_senders
 from dripiq.engine.react import react
 from dripiq.repositories.archive import notify_work
 from dripiq.repositories.enrollment import insert_drafts, insert_versions, read_enrollable
@@ -62,10 +63,12 @@ def enroll(
 
     Raises:
         PlanError: the plan has faults; nothing is written.
+        NotFoundError: `unknown_sender`: this tenant has no such sender.
     """
     checked = check_plan(plan)
     connection = connection_of(caller)
     now = time_of(connection, now)
+    refuse_unknown_senders(connection, tenant_id, checked, sender_identity_id)
     channel = checked.nodes[checked.start_node_id].channel
     stored = (plan, checked.version, checked.plan_hash)
     wanted = list(dict.fromkeys(contact_ids))

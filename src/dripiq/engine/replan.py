@@ -19,6 +19,7 @@ from dripiq.domain.plan.model import STOP, Plan
 from dripiq.domain.plan.verify import check_plan
 from dripiq.domain.plan_diff import PlanDiff, Stuck
 from dripiq.engine.caller import connection_of, time_of
+from dripiq.engine.choose_sender import refuse_unknown_senders
 from dripiq.engine.courses import Back, Bound, Chart, Course, Forward, course_to
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer, decide
@@ -26,6 +27,7 @@ from dripiq.engine.repeats import find_repeats
 from dripiq.repositories.archive import notify_work
 from dripiq.repositories.explaining import read_tenant_record
 from dripiq.repositories.replanning import Followed, count_followed, page_followers, read_in_hand, write_plan
+from dripiq.repositories.replaying import wait_for_turn
 from dripiq.repositories.standing import LockedCampaign, lock_campaigns
 
 BATCH: Final = 500
@@ -88,7 +90,8 @@ def replan(
         What it did, or would do; the campaigns that cannot move are in it, with their reasons.
 
     Raises:
-        PlanError: the plan has faults. ConflictError: `several_plans`, `other_channel`. InputError: `unknown_node`. NotFoundError: `unknown_plan`.
+        PlanError: the plan has faults. ConflictError: `several_plans`, `other_channel`. InputError: `unknown_node`.
+        NotFoundError: `unknown_plan`, `unknown_sender`.
     """
     connection = connection_of(caller)
     job = forward(connection, tenant_id, plan, since, mapping or {})
@@ -116,6 +119,7 @@ def _whole(
 ) -> PlanDiff:
     diff = job.diff(applied=not dry_run)
     if diff.applied:  # all campaigns before any of their actions, as everywhere; then the batches meet their own locks
+        wait_for_turn(connection, job.tenant_id)
         lock_campaigns(connection, job.tenant_id, page(connection, job, "", None))
     after = ""
     while ids := page(connection, job, after):
@@ -136,6 +140,7 @@ def forward(
         return Job(tenant_id, {}, checked.plan_hash, checked.plan_hash, 0, nowhere)
     old = _plan(connection, tenant_id, followed)
     course = course_to(old, checked, plan, mapping)
+    refuse_unknown_senders(connection, tenant_id, checked)
     tenant = read_tenant_record(connection, tenant_id) or {}
     return Job(tenant_id, tenant, followed.plan_hash, checked.plan_hash, followed.campaigns, Forward(course))
 
@@ -172,6 +177,8 @@ def work(
     Returns:
         Those that a worker has in hand: the only ones that are not in `diff`, for a moment later they can move.
     """
+    if diff.applied:  # an event that the old plan passes over must not come in beside the change that makes it count
+        wait_for_turn(connection, job.tenant_id)
     attempt = connection.begin_nested() if not diff.applied else None
     try:
         campaigns = [c for c in lock_campaigns(connection, job.tenant_id, campaign_ids) if c.plan_hash == job.since]
@@ -234,7 +241,9 @@ def _move(
         if campaign.id not in bound:
             continue
         course, target = bound[campaign.id]
-        inputs[campaign.id] = [Replan(now, target, course.since, actor)]
+        message = campaign.state.message
+        sent_by = course.targets.get(message.node_id) if message is not None else None
+        inputs[campaign.id] = [Replan(now, target, course.since, actor, sent_by)]
         goes_on = target != STOP
         follows = course.plan if goes_on else course.since
         plans[follows.plan_hash] = follows

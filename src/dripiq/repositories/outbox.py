@@ -74,7 +74,8 @@ READ_SENT = text(
     FROM dripiq_app.contact_campaigns AS campaign
     JOIN LATERAL (
         SELECT id, node_id, smtp_id, subject, sender_identity_id, sent_at FROM dripiq_app.outbound_messages
-        WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND sent_at >= campaign.started_at AND smtp_id IS NOT NULL
+        WHERE tenant_id = :tenant_id AND contact_campaign_id = campaign.id AND sent_at IS NOT NULL
+            AND created_at >= campaign.started_at AND smtp_id IS NOT NULL
         ORDER BY sent_at DESC, id DESC
         LIMIT :most
     ) AS message ON true

@@ -148,13 +148,17 @@ def state_of(row: Any, actions: Iterable[Any], last: Any) -> State:
         visits=row.visits,
         entered_at=row.node_entered_at,
         seq=row.transition_seq,
-        message=Message(last.message_id, last.sent_at) if last.message_id is not None else None,
+        message=Message(last.message_id, last.sent_at, last.node_id, last.visit)
+        if last.message_id is not None
+        else None,
         actions=tuple(OpenAction(ref, a.run_at, a.reason if a.status == "held" else None) for ref, a in refs.items()),
         cause=Cause(last.event_ref, last.trigger) if last.event_ref is not None else None,
         contact=Contact(row.contact_id),
     )
     if any(ref.name == SEND and ref.visit == row.visit != last.visit for ref in refs):
-        state = replace(state, message=None, earlier=state.message)  # on a send before its hand-over, no message is the present visit's
+        state = replace(
+            state, message=None, earlier=state.message
+        )  # on a send before its hand-over, no message is the present visit's
     return state
 
 

@@ -5,7 +5,7 @@ is rendered and stored as `queued`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +66,18 @@ class _Batch:
         return self.head.now
 
 
+@dataclass(slots=True)
+class _Judged:
+    """What the gates made of one channel's sends: to be handed over, to go back, their campaigns to be stopped, or seen to be paused."""
+
+    batch: _Batch
+    plans: Mapping[str, Plan]
+    drafts: list[tuple[Any, Draft, OutgoingMessage]] = field(default_factory=list)
+    back: list[PutBack] = field(default_factory=list)
+    stops: dict[str, list[Input]] = field(default_factory=dict)
+    paused: list[Any] = field(default_factory=list)
+
+
 def prepare(
     connection: Connection,
     lease: Lease,
@@ -90,16 +102,21 @@ def prepare(
         _, paused = read_tenant(connection, lease.tenant_id) or found
     rows = read_sends(connection, lease.tenant_id, lease.token, [action.id for action in actions])
     unserved = [PutBack(row.action_id, ActionStatus.HELD, "no_channel") for row in rows if row.channel not in providers]
-    put_back(connection, lease, unserved, now)
-    ready = {}
-    for channel, provider in providers.items():
-        if ours := [row for row in rows if row.channel == channel]:
-            batch = _Batch(lease, channel, provider, Letterhead(lease.tenant_id, tenant, now, unsubscribe), paused)
-            ready[channel] = _prepare_channel(connection, batch, ours)
-    return ready
+    head = Letterhead(lease.tenant_id, tenant, now, unsubscribe)
+    judged = [
+        _judge(connection, _Batch(lease, channel, provider, head, paused), ours)
+        for channel, provider in providers.items()
+        if (ours := [row for row in rows if row.channel == channel])
+    ]
+    # Campaigns, then actions, then messages, over all channels: only what turns out to be in doubt goes back after its message was looked at.
+    back = unserved + [each for one in judged for each in one.back]
+    back += _settle_with_campaigns(connection, lease.tenant_id, judged, now)
+    put_back(connection, lease, back, now)
+    return {one.batch.channel: _store(connection, one) for one in judged}
 
 
-def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> list[Ready]:
+def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judged:
+    """Hold the sends of one channel against the gates, and render those that may leave; nothing is locked or written."""
     tenant_id = batch.lease.tenant_id
     plans = plans_of(connection, tenant_id, ((row.campaign_id, row.plan_hash) for row in rows))
     rows = [row for row in rows if row.plan_hash in plans]  # the others' campaigns were deleted since
@@ -122,46 +139,50 @@ def _prepare_channel(connection: Connection, batch: _Batch, rows: Sequence[Any])
         ],
         now=batch.now,
     )
-    stops: dict[str, list[Input]] = {}
-    back: list[PutBack] = []
-    paused: list[Any] = []
-    drafts: list[tuple[Any, Draft, OutgoingMessage]] = []
+    judged = _Judged(batch, plans)
     for row, node, message_id in zip(rows, nodes, new_ids(len(rows)), strict=True):
         thread = threads.get(row.campaign_id)
         sender = facts.sender_of(row, node, thread)
         closed = first_closed(facts.of(row, node, sender, batch.now), plans[row.plan_hash], batch.now)
         if closed is None and node is not None:
             try:
-                drafts.append((row, *draft(batch.head, row, node, sender, thread, message_id)))
+                judged.drafts.append((row, *draft(batch.head, row, node, sender, thread, message_id)))
             except DripiqError as error:
-                back.append(PutBack(row.action_id, ActionStatus.HELD, error.error_code, last_error=error.message))
+                judged.back.append(
+                    PutBack(row.action_id, ActionStatus.HELD, error.error_code, last_error=error.message)
+                )
         elif closed is not None and closed.effect is Effect.STOP:
-            stops[row.campaign_id] = [Stop(batch.now, closed.code)]
+            judged.stops[row.campaign_id] = [Stop(batch.now, closed.code)]
         elif closed is not None and closed.code == PAUSED:
-            paused.append(row)
+            judged.paused.append(row)
         elif closed is not None:
-            back.append(_put_back(row.action_id, closed))
-    back += _settle_with_campaigns(connection, tenant_id, stops, paused, batch.now)
-    # Campaigns, then actions, then messages: only what turns out to be in doubt goes back after its message was looked at.
-    put_back(connection, batch.lease, back, batch.now)
+            judged.back.append(_put_back(row.action_id, closed))
+    return judged
+
+
+def _store(connection: Connection, judged: _Judged) -> list[Ready]:
+    """Store what may leave as `queued`."""
+    batch, drafts = judged.batch, judged.drafts
     stored = insert_prepared(
-        connection, tenant_id, batch.channel, batch.provider, [each for _, each, _ in drafts], batch.now
+        connection, batch.lease.tenant_id, batch.channel, batch.provider, [each for _, each, _ in drafts], batch.now
     )
     doubted = [row for row, each, _ in drafts if each.dedupe_key not in stored]
     put_back(
         connection, batch.lease, [PutBack(row.action_id, ActionStatus.HELD, IN_DOUBT) for row in doubted], batch.now
     )
     return [
-        _ready(row, each, message, stored[each.dedupe_key], plans[row.plan_hash])
+        _ready(row, each, message, stored[each.dedupe_key], judged.plans[row.plan_hash])
         for row, each, message in drafts
         if each.dedupe_key in stored
     ]
 
 
 def _settle_with_campaigns(
-    connection: Connection, tenant_id: str, stops: dict[str, list[Input]], paused: Sequence[Any], now: datetime
+    connection: Connection, tenant_id: str, judged: Sequence[_Judged], now: datetime
 ) -> list[PutBack]:
     """Stop the campaigns that must stop, and hold the sends of those that are paused, seen under their lock: a resume meanwhile releases nothing yet."""
+    stops = {campaign_id: inputs for one in judged for campaign_id, inputs in one.stops.items()}
+    paused = [row for one in judged for row in one.paused]
     if not stops and not paused:
         return []
     locked = lock_campaigns(connection, tenant_id, {*stops, *(row.campaign_id for row in paused)})
