@@ -212,6 +212,12 @@ def _in_a_process(database: str, folder: Path, hash_seed: str) -> str:
     return done.stdout
 
 
+def test_timers_of_one_instant_have_one_order_for_everybody(engine: Engine) -> None:
+    timers = [{"on": "no_open", "to": "b", "after": "P1D"}, {"on": "no_click", "to": "c", "after": "P1D"}]
+    plan = email_plan({"id": "a", "transitions": timers}, {"id": "b"}, {"id": "c"})
+    assert ways(rehearse(engine, script(plan, behaviour=NOBODY_READS)), "a") == {"no_click": ("c", 40)}
+
+
 def test_who_watches_sees_the_clock_move_on(engine: Engine) -> None:
     looks: list[Look] = []
     report = rehearse(engine, script(people=5), looks.append)
