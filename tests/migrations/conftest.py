@@ -19,7 +19,8 @@ READ_CATALOG = text("""
                   pg_get_expr(relpartbound, oid), relrowsecurity, relforcerowsecurity)
     FROM ours WHERE relkind NOT IN ('i', 'I', 't')
     UNION ALL
-    SELECT format('column %s.%s %s %s %s %s %s', relname, row_number() OVER (PARTITION BY ours.oid ORDER BY attnum), attname, format_type(atttypid, atttypmod), attnotnull,
+    SELECT format('column %s.%s %s %s %s %s %s', relname, row_number() OVER (PARTITION BY ours.oid ORDER BY attnum), attname,
+                  format_type(atttypid, atttypmod), attnotnull,
                   pg_get_expr(adbin, adrelid), attidentity::text || attgenerated::text)
     FROM ours JOIN pg_attribute ON attrelid = ours.oid AND attnum > 0 AND NOT attisdropped
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum

@@ -5,7 +5,7 @@ comes back at its time, as SendGrid would post it, or as a reply.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any, Final
@@ -93,17 +93,29 @@ class Mailboxes:
         """When something comes back next."""
         return self._ticks[0] if self._ticks else None
 
-    def come(self) -> tuple[list[ProviderEvent], list[bytes]]:
-        """What has come back by now: the replies, and the bodies of the provider's requests; each in the order of the events' own times."""
+    def come(self) -> Iterator[tuple[list[bytes], list[ProviderEvent]]]:
+        """What has come back by now, in rounds: bodies of the provider's requests, then replies; each recipient's in the order of their own times."""
         found: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         while self._ticks and self._ticks[0] <= self._clock.time:
             found += self._coming.pop(heappop(self._ticks))
         events = [event for _, event in sorted(found, key=lambda pair: pair[0])]
         self.answered.extend(events)
-        replies = [_reply(event) for event in events if event["event"] == REPLY]
-        others = [event for event in events if event["event"] != REPLY]
-        parts = (others[start : start + BODY_EVENTS] for start in range(0, len(others), BODY_EVENTS))
-        return replies, [orjson.dumps(part) for part in parts]
+        rounds: list[tuple[list[dict[str, Any]], list[ProviderEvent]]] = []
+        last: dict[str, tuple[int, bool]] = {}
+        for event in events:
+            number, replied = last.get(event["email"], (0, False))
+            is_reply = event["event"] == REPLY
+            number += replied and not is_reply  # what comes after a reply is heard after it
+            last[event["email"]] = (number, is_reply)
+            if number == len(rounds):
+                rounds.append(([], []))
+            if is_reply:
+                rounds[number][1].append(_reply(event))
+            else:
+                rounds[number][0].append(event)
+        for others, replies in rounds:
+            parts = (others[start : start + BODY_EVENTS] for start in range(0, len(others), BODY_EVENTS))
+            yield [orjson.dumps(part) for part in parts], replies
 
 
 def _reply(event: dict[str, Any]) -> ProviderEvent:

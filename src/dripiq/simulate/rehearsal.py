@@ -115,14 +115,14 @@ class _Stage:
 
     def _hear(self) -> None:
         """Let the engine take what has come back by now."""
-        replies, bodies = self.mailboxes.come()
-        if replies:
-            with self.database.begin() as connection:
-                take_events(connection, self.tenant_id, REPLIES, replies, self.clock.time)
-        for body in bodies:  # one after the other, for those that are archived together are read in any order
-            with self.database.begin() as connection:
-                ingest(connection, body, self.clock.time)
-            normalise(self.database, self.clock, self.tenant_id)
+        for bodies, replies in self.mailboxes.come():
+            for body in bodies:  # one after the other, for those that are archived together are read in any order
+                with self.database.begin() as connection:
+                    ingest(connection, body, self.clock.time)
+                normalise(self.database, self.clock, self.tenant_id)
+            if replies:
+                with self.database.begin() as connection:
+                    take_events(connection, self.tenant_id, REPLIES, replies, self.clock.time)
 
     def _next_due(self) -> datetime | None:
         """When the next action is due; what was sent since the last call has come to its recipients."""

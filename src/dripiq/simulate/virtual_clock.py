@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.model import Plan
-from dripiq.domain.timing import is_allowed
+from dripiq.domain.timing import is_allowed, next_allowed
 
 _TICKS: Final = (
     (timedelta(days=1), timedelta(minutes=1)),
@@ -53,12 +53,12 @@ class VirtualClock:
         return on_grid if on_grid > self.time else self.tick_after(self.time + _SECOND)
 
     def stop_for(self, due: datetime, plan: Plan, contacts: Iterable[Contact]) -> datetime:
-        """Where to stop for an action that is due then: at its tick, or, for any of these contacts whose window closes before it, just before that."""
+        """Where to stop for an action that is due then: at its tick, or, where a window of one of these contacts closes in between, just before that."""
         stop, due = self.tick_after(due), max(due, self.time + _SECOND)
         closings = (
-            _last_open(plan, contact, due, stop)
+            _last_open(plan, contact, opened, stop)
             for contact in contacts
-            if not is_allowed(plan, stop, contact) and is_allowed(plan, due, contact)
+            if not is_allowed(plan, stop, contact) and (opened := next_allowed(plan, due, contact)) < stop
         )
         return min(closings, default=stop)
 
