@@ -34,7 +34,13 @@ MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 2 << 30
 
 # What is lost in a crash is only tests' data.
-FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
+FAST_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "400",
+    "track_commit_timestamp": "on",
+}
 
 # A test machine is shared, so that how long an example takes says nothing.
 hypothesis.settings.register_profile("dripiq", deadline=None)

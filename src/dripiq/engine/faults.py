@@ -86,11 +86,12 @@ class Fault:
 def watch_statements(engine: Engine, reached: Reached) -> None:
     """Tell of every statement and COMMIT of this engine that a stage makes; of others' not."""
     names = _Names()
-    here = threading.local()  # a COMMIT belongs to the stage that made the statement before it
+    here = threading.local()  # a COMMIT belongs to the last stage that made a statement of its transaction
 
     def before(_c: Connection, _cursor: Any, sql: str, _p: Any, context: Any, _many: bool) -> None:
         here.stage = _stage_of(sys._getframe())
         if here.stage is not None:
+            here.commits = here.stage
             here.statement = names.of(context, sql)
             reached(f"{here.stage}:{here.statement}:before")
 
@@ -101,7 +102,8 @@ def watch_statements(engine: Engine, reached: Reached) -> None:
     do_commit = engine.dialect.do_commit
 
     def commit(connection: Any) -> None:
-        stage = getattr(here, "stage", None)
+        stage = getattr(here, "commits", None)
+        here.commits = None
         if stage is not None:
             reached(f"{stage}:COMMIT:before")
         do_commit(connection)
