@@ -19,14 +19,17 @@ from sqlalchemy import Connection, TextClause
 import dripiq
 from dripiq import repositories
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
-from dripiq.domain.states import Channel, Resolution
+from dripiq.domain.limits import Period
+from dripiq.domain.states import Channel, LimitScope, Resolution
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
+from dripiq.engine.limit import set_limit
 from dripiq.engine.replan import replan
 from dripiq.engine.resolve import resolve, settle
 from dripiq.engine.steer import pause_sending, resume_sending, stop
 from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire
+from dripiq.engine.verify_sender import ask, confirm
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.schema.security import protected_tables
 from tests.engine.conftest import ONE_MAIL, HandClock, World, email_plan
@@ -152,6 +155,9 @@ class ScriptedSender:
         pass
 
 
+SECRET = "a secret of the test, of forty letters .."
+
+
 def shape(sql: str) -> str:
     """A statement without its parameters and their casts, as both sides write it."""
     return re.sub(r"\s+", " ", re.sub(r"\$\d+(?:::\w+(?:\[\])?)?|(?<!:):\w+", "?", sql)).strip()
@@ -202,6 +208,28 @@ def live_through_everything(world: World) -> None:
     doubted = world.value("SELECT id FROM dripiq_app.outbound_messages WHERE status = 'in_doubt'")
     with world.database.begin() as connection:
         resolve(connection, [doubted], Resolution.NOT_SENT, now=world.clock.now(connection))
+
+    world.clock.pass_(hours=1)
+    with world.database.begin() as connection:
+        now = world.clock.now(connection)
+        set_limit(connection, world.tenant_id, LimitScope.TENANT, maxima={Period.MINUTE: 1}, now=now)
+    for _ in range(2):  # one leaves, the next books its slot
+        world.enroll(ONE_MAIL)
+        world.work(world.worker(ScriptedSender()))
+    world.clock.pass_(minutes=5)
+    world.work(world.worker(ScriptedSender()))
+
+    world.execute(
+        "INSERT INTO dripiq_app.email_sender_identities (id, tenant_id, user_id, from_email, from_name, domain, created_at, updated_at)"
+        " SELECT 'second', tenant_id, user_id, 'second@example.com', 'Second', 'example.com', :now, :now"
+        " FROM dripiq_app.email_sender_identities WHERE tenant_id = :tenant_id",
+        now=world.clock.time,
+    )
+    with world.database.begin() as connection:
+        mail = ask(connection, world.tenant_id, "second@example.com", SECRET, world.clock.now(connection))
+    with world.database.begin() as connection:
+        code = (mail.subject or "").split()[0]
+        confirm(connection, world.tenant_id, "second@example.com", code, SECRET, world.clock.now(connection))
 
 
 def lose_a_worker(world: World) -> None:
