@@ -76,3 +76,17 @@ def test_the_schema_is_printed_for_editors(dripiq: Dripiq) -> None:
 
     assert answer.code == 0
     assert answer.json == plan_schema()
+
+
+def test_a_list_says_how_many_it_held_and_a_bad_one_is_refused_as_an_import_would(
+    dripiq: Dripiq, tmp_path: Path
+) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("email,name\nann@example.com,Ann\nben@example.com,Ben\n")
+    raw = json.dumps(PLAN).encode()
+    assert "no faults, held to 2 contacts" in dripiq("plan", "check", "-", "--contacts", people, stdin=raw).out
+    people.write_text("email,name,timezone\nann@example.com,Ann,Berlin\nben@example.com,Ben,\n")
+    refused = dripiq("plan", "check", "-", "--contacts", people, stdin=raw)
+    assert refused.code == 2
+    assert 'line 2: there is no time zone "Berlin"' in refused.err
+    assert "1 of 2 rows is bad, so nothing was checked" in refused.err

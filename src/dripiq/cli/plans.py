@@ -54,6 +54,7 @@ def check(
     Exit code 0: clean. 1: faults. 2: unreadable.
     """
     from dripiq.domain.plan.document import MAX_BYTES
+    from dripiq.domain.plan.durations import counted
     from dripiq.domain.plan.facts import facts, facts_as_data, path_as_data
     from dripiq.domain.plan.paths import Paths
     from dripiq.domain.plan.verify import check_plan
@@ -61,8 +62,7 @@ def check(
     raw = read_file(file, MAX_BYTES + 1)  # one more than a plan may have, and never all of an endless file
     try:
         plan = check_plan(raw)
-        if contacts is not None:
-            _check_variables(plan, contacts)
+        held_to = _check_variables(plan, contacts, quiet=as_json) if contacts is not None else None
     except PlanError as error:
         faults = error.facts["faults"]
         if as_json:
@@ -75,24 +75,33 @@ def check(
     if as_json:
         told = facts_as_data(known) | {"plan_hash": plan.plan_hash}
         told |= {"listed": [path_as_data(path) for path in listed]} if paths else {}
+        told |= {"contacts": held_to} if held_to is not None else {}
         show_json({"file": file, "clean": True, "readable": True, "faults": [], "facts": told})
         return
-    say(f"{file}: no faults")
+    say(f"{file}: no faults" + ("" if held_to is None else f", held to {counted(held_to, 'contact')}"))
     _show_facts(known)
     if paths:
         _show_paths(listed, known)
 
 
-def _check_variables(plan: "Plan", contacts: str) -> None:
-    """Raises PlanError where somebody in the CSV file lacks what a template asks for; InputError where the file cannot be read."""
+def _check_variables(plan: "Plan", contacts: str, *, quiet: bool) -> int:
+    """How many contacts of a CSV file the templates were held to.
+
+    Raises:
+        PlanError: somebody lacks what a template asks for.
+        InputError: the file cannot be read; `bad_rows`, as an import would refuse it.
+    """
+    from dripiq.cli.contacts import refuse_bad_rows
     from dripiq.domain.contact_file import read_contact_file
     from dripiq.domain.plan.faults import plan_error
     from dripiq.domain.plan.variables import people_of, variable_faults
 
     contents = read_contact_file(read_file(contacts))
+    refuse_bad_rows(contents, "checked: mend them, or leave them out", quiet=quiet)
     faults = variable_faults(plan, people_of(contents), contents.columns.ignored)
     if faults:
         raise plan_error(faults)
+    return len(contents.rows)
 
 
 def _show_facts(known: "PlanFacts") -> None:
