@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from dripiq.domain.states import Channel
 from dripiq.engine.claim import Share, claim
@@ -16,6 +16,8 @@ from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.steer import pause_sending
 from dripiq.engine.suppress import suppress
 from dripiq.repositories import outbox, sending_lock
+from tests.concurrency.suppression_race import make_ring, without_the_lock
+from tests.concurrency.suppression_race import run as race
 from tests.engine.conftest import ONE_MAIL, World
 
 PATIENCE = 0.5
@@ -115,3 +117,14 @@ def test_a_send_that_comes_second_sees_the_closing(world: World, queued: str, lo
         sender.result(30)
     became_sending_afterwards = seen_after_commit == "queued" and status(world) == "sending"
     assert became_sending_afterwards is not locked
+
+
+def test_whoever_wins_by_chance_nothing_becomes_sending_after_the_closing(engine: Engine) -> None:
+    ends = race(make_ring(engine), 200, seed=1)
+    assert ends["broken"] == 0
+    assert min(ends["sent"], ends["closed"]) > 10  # both orders were there
+
+
+def test_without_the_lock_chance_shows_it_broken(engine: Engine) -> None:
+    with without_the_lock():
+        assert race(make_ring(engine), 3000, seed=1, until_broken=True)["broken"] == 1

@@ -46,17 +46,19 @@ CLAIM_DUE = text(
     UPDATE dripiq_app.scheduled_actions AS action
     SET status = 'queued', job_id = :token, lease_until = :lease_until, attempts = attempts + 1, reason = NULL, updated_at = :now
     WHERE action.tenant_id = :tenant_id
-      AND action.id IN (
+      AND action.id = ANY (ARRAY(
           SELECT id FROM dripiq_app.scheduled_actions
           WHERE tenant_id = :tenant_id AND status = 'pending' AND run_at <= :now
           ORDER BY run_at
           LIMIT :limit
           FOR UPDATE SKIP LOCKED
-      )
+      ))
     RETURNING action.id, action.contact_campaign_id, action.node_id, action.visit, action.action_type, action.run_at,
         action.payload ->> 'timer' AS timer
     """
 )
+"""ARRAY, so that what is due is chosen once: under IN, PostgreSQL may choose anew for each row, passing over what it has taken, and exceed the limit."""
+
 PUT_BACK = text(
     """
     UPDATE dripiq_app.scheduled_actions AS action
