@@ -56,7 +56,9 @@ def test_seeding_again_changes_nothing_and_nothing_is_sent_before_it_is_resumed(
     assert dripiq("worker", "--until-idle", "--json").json == {"done": {}}
 
     dripiq("campaign", "resume", "--all", "--tenant", made["tenants"][0])
-    assert dripiq("worker", "--until-idle", "--json").json["done"] == {"accepted": 4}
+    done = dripiq("worker", "--until-idle", "--json").json["done"]
+    # A new sender's limit lets two go at once; the others have booked their slots, some seconds on.
+    assert (done["accepted"], done["accepted"] + done["not_committed"]) == (2, 4)
 
 
 @pytest.mark.parametrize("command", [("db", "status"), ("worker",), ("up",), ("tenants", "list")])
