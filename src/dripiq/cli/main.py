@@ -21,6 +21,7 @@ from dripiq.cli import (
     doctor,
     doubts,
     explaining,
+    hostile,
     limits,
     plans,
     quarantine,
@@ -45,6 +46,7 @@ app.command("up")(running.up)
 app.command("serve")(running.serve)
 app.command("worker")(running.worker)
 app.command("demo")(demo.demo)
+app.command("hostile")(hostile.hostile)
 app.command("explain")(explaining.explain)
 app.command("doctor")(doctor.doctor)
 app.command("replay")(replaying.replay)

@@ -31,18 +31,21 @@ BEAT = 0.4
 """Seconds between two batches."""
 BATCH = 100
 """The most events of one batch."""
+A_DAY = 86_400
 FORGED_ID = "forged"
 """The `sg_event_id` of the forger's event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How badly it behaves, as probabilities: of an event to be doubled, to be late by seconds, to have no id; of a batch to be posted again."""
+    """How badly it behaves, as probabilities: of an event to be doubled, to be late by seconds, to have no id; of a batch to be posted again; of an event to be
+    told as of a day ago."""
 
     doubled: float = 0.08
     late: float = 0.15
     nameless: float = 0.05
     reposted: float = 0.2
+    a_day_late: float = 0.0
 
 
 @dataclass
@@ -65,14 +68,15 @@ class SimulatedProvider:
 
     Args:
         seed: decides what recipients do and which faults happen.
+        key: signs what is posted; one of its own, if not given.
     """
 
-    def __init__(self, seed: int, faults: Faults | None = None) -> None:
+    def __init__(self, seed: int, faults: Faults | None = None, key: EllipticCurvePrivateKey | None = None) -> None:
         self.ledger = Ledger()
         self._seed = seed
         self._faults = faults or Faults()
         self._chance = random.Random(seed)  # noqa: S311 - play, not secrecy
-        self._key = generate_private_key(SECP256R1())
+        self._key = key or generate_private_key(SECP256R1())
         self._forged_key = generate_private_key(SECP256R1())
         self._mails: Counter[str] = Counter()
         self._due: list[tuple[float, int, Event]] = []
@@ -97,7 +101,11 @@ class SimulatedProvider:
         self._mails[mail.recipient] += 1
         for deed in deeds(self._seed, mail.recipient, self._mails[mail.recipient]):
             happens = now + deed.after
-            event = self._event(mail, deed.event, int(happens), dict(deed.fields))
+            told = int(happens)
+            if self._faults.a_day_late and self._chance.random() < self._faults.a_day_late:
+                told -= A_DAY
+                self.ledger.tally["events_a_day_late"] += 1
+            event = self._event(mail, deed.event, told, dict(deed.fields))
             transit = self._chance.uniform(0.05, 0.5)
             if self._chance.random() < self._faults.late:
                 transit += self._chance.uniform(1, 3)
