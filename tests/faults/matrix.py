@@ -8,6 +8,7 @@ COMMIT, and `before`, `halfway` and `after` of each hand-over.
 
 import argparse
 import asyncio
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -204,6 +205,23 @@ def line(outcome: Outcome) -> str:
     )
 
 
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A row for each point: all its cases, whatever the deed and the number of workers."""
+    rows: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        rows.setdefault(str(outcome.case), []).append(outcome)
+    lines = [
+        f"{'point':<58} {'cases':>5} {'fell':>4} {'mails':>6} {'events':>6} {'twice':>5} {'lost':>4} {'stuck':>5} {'doubt':>5}"
+    ]
+    for point, found in rows.items():
+        v = [outcome.verdict for outcome in found]
+        lines.append(
+            f"{point:<58} {len(found):>5} {sum(o.fell for o in found):>4} {sum(x.accepted for x in v):>6} {sum(x.events for x in v):>6}"
+            f" {sum(x.duplicates for x in v):>5} {sum(x.lost for x in v):>4} {sum(x.stuck for x in v):>5} {sum(x.in_doubt for x in v):>5}"
+        )
+    return "\n".join(lines)
+
+
 def summary(outcomes: Sequence[Outcome]) -> str:
     v = [outcome.verdict for outcome in outcomes]
     missed = sum(len(o.case.points) - o.reached for o in outcomes)
@@ -228,9 +246,11 @@ def main() -> int:
             say(drawn(points))
             return 0
         cases = cells(points, chosen.deed or ["kill", "freeze"], chosen.workers or [1, 4])
-        say(HEADING)
-        outcomes = asyncio.run(run_all(ground, cases, chosen.together, lambda outcome: say(line(outcome))))
-    say(summary(outcomes))
+        say(f"{len(cases)} cases at {len(points)} points, {chosen.together} at once\n{HEADING}")
+        told = itertools.count(1)
+        tell: Callable[[Outcome], None] = lambda outcome: say(f"{line(outcome)}  [{next(told)}/{len(cases)}]")  # noqa: E731
+        outcomes = asyncio.run(run_all(ground, cases, chosen.together, tell))
+    say(f"\n{table(outcomes)}\n\n{summary(outcomes)}")
     return 0 if all(outcome.holds for outcome in outcomes) else 1
 
 

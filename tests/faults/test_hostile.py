@@ -2,21 +2,35 @@
 
 import asyncio
 import json
+import re
+import signal
 import subprocess
 import sys
+from base64 import b64decode
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any, ClassVar
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pydantic import SecretStr
 
 from dripiq.channels.base import Sender
 from dripiq.channels.sendgrid import SendGridSender
+from dripiq.channels.sendgrid_events import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from dripiq.channels.smtp import Security, SmtpSender
+from dripiq.cli.main import run
 from dripiq.engine.upkeep import expire
-from dripiq.simulate.hostile import Fate, HostileProvider, Malice, record_of
+from dripiq.simulate.hostile import HostileProvider, record_of
+from dripiq.simulate.malice import Fate, Malice
 from dripiq.simulate.witnesses import ReceivedMail
 from tests.engine.conftest import World, email_plan
 
@@ -70,48 +84,83 @@ def test_the_same_seed_gives_every_mail_the_same_fate() -> None:
     assert fates(3) == fates(3) != fates(4)
 
 
-def test_the_command_listens_answers_records_what_it_took_and_ends_by_itself(tmp_path: Path) -> None:
-    record = tmp_path / "record.jsonl"
-    everything_taken = [f"--{name}=0" for name in ("refused", "failed", "hung", "unanswered", "cut", "dropped")]
-    ports = ["--smtp-port=0", "--http-port=0"]
+class Listener(BaseHTTPRequestHandler):
+    """Hears what is posted."""
+
+    heard: ClassVar[Queue[tuple[bytes, Any]]]
+
+    def do_POST(self) -> None:
+        self.heard.put((self.rfile.read(int(self.headers["Content-Length"])), self.headers))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, "Queue[tuple[bytes, Any]]"]]:
+    """An endpoint, and what it is told."""
+    heard: Queue[tuple[bytes, Any]] = Queue()
+    listener = type("Listening", (Listener,), {"heard": heard})
+    with ThreadingHTTPServer(("127.0.0.1", 0), listener) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", heard
+        server.shutdown()
+
+
+MAIL = {
+    "personalizations": [{"to": [{"email": "Ann@example.com"}]}],
+    "from": {"email": "us@example.com"},
+    "custom_args": {"dripiq_tenant": "t", "dripiq_message": "m"},
+    "headers": {"Message-ID": "<m@example.com>"},
+}
+
+
+def test_the_command_records_what_it_takes_and_posts_signed_events_until_it_is_asked_to_end(
+    tmp_path: Path, webhook: "tuple[str, Queue[tuple[bytes, Any]]]"
+) -> None:
+    record, (url, heard) = tmp_path / "record.jsonl", webhook
+    options = [f"--{name}=0" for name in ("refused", "failed", "hung", "unanswered", "cut", "dropped")]
+    options += ["--smtp-port=0", "--http-port=0", f"--webhook={url}", f"--record={record}", "--seconds=60", "--json"]
     with subprocess.Popen(
-        [sys.executable, "-m", "dripiq", "hostile", "--seconds=4", f"--record={record}", *ports, *everything_taken],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "dripiq", "hostile", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         said = ""
         while "Ctrl-C" not in said:
-            said += process.stderr.readline()
-        url = (
-            next(word for word in said.split() if word.startswith("DRIPIQ_SENDGRID_URL=")).partition("=")[2].strip(",")
-        )
-        mail = {
-            "personalizations": [{"to": [{"email": "Ann@example.com"}]}],
-            "from": {"email": "us@example.com"},
-            "custom_args": {"dripiq_tenant": "t", "dripiq_message": "m"},
-            "headers": {"Message-ID": "<m@example.com>"},
-        }
+            said += (line := process.stderr.readline())
+            assert line, said
+        (api,), (key,) = (re.findall(f"{name}=([^ ,\n]+)", said) for name in ("SENDGRID_URL", "WEBHOOK_KEY"))
         with httpx.Client(trust_env=False) as client:
-            assert client.post(f"{url}/v3/mail/send", json=mail).status_code == 202
-            assert client.post(f"{url}/v3/mail/send", content=b"{}").status_code == 400
+            assert client.post(f"{api}/v3/mail/send", json=MAIL).status_code == 202
+            assert client.post(f"{api}/v3/mail/send", content=b"{}").status_code == 400
+        body, headers = heard.get(timeout=30)
+        process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "Taken: 1 mails" in told
+    public = load_der_public_key(b64decode(key))
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    stamp = headers[TIMESTAMP_HEADER].encode()
+    public.verify(b64decode(headers[SIGNATURE_HEADER]), stamp + body, ec.ECDSA(SHA256()))
+    assert {event["dripiq_message"] for event in json.loads(body)} == {"m"}
+    assert json.loads(told)["taken"] == 1
     (line,) = map(json.loads, record.read_text().splitlines())
     assert (line["tenant"], line["message"], line["to"], line["fate"]) == ("t", "m", "ann@example.com", "taken")
 
 
-def test_the_command_posts_to_no_other_machine(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "dripiq", "hostile", "--webhook=https://example.com/", f"--record={tmp_path / 'r'}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 2
-    assert "this machine" in ended.stderr
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("--webhook=https://example.com/", "this machine"),
+        ("--refused=1", "at most 1"),
+        ("--record=/nowhere/r", "/nowhere/r"),
+    ],
+)
+def test_the_command_says_what_it_cannot_do(
+    wrong: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["hostile", "--json", f"--record={tmp_path / 'r'}", wrong]) == 2
+    assert said in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
 def test_a_line_of_the_record_names_message_and_fate(crowd: World) -> None:

@@ -11,7 +11,8 @@ from dripiq.cli.output import JsonOption, note, say, show_json
 from dripiq.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from dripiq.simulate.hostile import Fate, HostileProvider
+    from dripiq.simulate.hostile import HostileProvider
+    from dripiq.simulate.malice import Fate
     from dripiq.simulate.provider import SimulatedProvider
     from dripiq.simulate.witnesses import ReceivedMail
 
@@ -51,11 +52,17 @@ def hostile(
     It refuses, fails, hangs, cuts lines and takes mails without saying so; it posts events out of order, twice, late and without ids. Its record says what
     it truly took. Options are shares of all mails, or of all events, from 0 to 1. Ctrl-C ends it.
     """
-    from dripiq.simulate.hostile import HostileProvider, Malice, key_of, record_of
+    from dripiq.simulate.hostile import HostileProvider, key_of, record_of
+    from dripiq.simulate.malice import Malice
     from dripiq.simulate.provider import Faults, SimulatedProvider
 
     _see_that_it_is_here(webhook)
     malice = Malice(refused, failed, hung, unanswered, cut, dropped)
+    if malice.badly > 1:
+        raise InputError(
+            f"The shares of mails that are not simply taken are {malice.badly:g} together: give at most 1.",
+            code="shares",
+        )
     events = SimulatedProvider(number, Faults(doubled, late, nameless, reposted, day_late), key_of(number))
     with record.open("ab", buffering=0) as file:
         provider = HostileProvider(malice, number, smtp_port=smtp_port, http_port=http_port)
@@ -65,7 +72,7 @@ def hostile(
             events.accept(mail)
 
         provider.on_mail = taken
-        asyncio.run(_run(provider, events, webhook, seconds, as_json))
+        asyncio.run(_run(provider, events, webhook, seconds))
     tally = {**provider.tally, **events.ledger.tally, "events_answered": len(events.ledger.answered)}
     if as_json:
         show_json({"taken": len(provider.received), "tally": tally, "record": str(record)})
@@ -75,9 +82,7 @@ def hostile(
         say(f"{count:>8} {what.replace('_', ' ')}")
 
 
-async def _run(
-    provider: "HostileProvider", events: "SimulatedProvider", webhook: str, seconds: float | None, as_json: bool
-) -> None:
+async def _run(provider: "HostileProvider", events: "SimulatedProvider", webhook: str, seconds: float | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -85,11 +90,10 @@ async def _run(
     if seconds is not None:
         loop.call_later(seconds, stop.set)
     async with provider.listening():
-        if not as_json:
-            note(f"SMTP:    127.0.0.1:{provider.smtp_port} (DRIPIQ_SMTP_PROVIDER=sendgrid, DRIPIQ_SMTP_SECURITY=none)")
-            note(f"HTTP:    DRIPIQ_SENDGRID_URL={provider.http_url}, with any key")
-            note(f"Events:  posted to {webhook}, signed: DRIPIQ_SENDGRID_WEBHOOK_KEY={events.verification_key}")
-            note("Ctrl-C ends it.")
+        note(f"SMTP:    127.0.0.1:{provider.smtp_port} (DRIPIQ_SMTP_PROVIDER=sendgrid, DRIPIQ_SMTP_SECURITY=none)")
+        note(f"HTTP:    DRIPIQ_SENDGRID_URL={provider.http_url}, with any key")
+        note(f"Events:  posted to {webhook}, signed: DRIPIQ_SENDGRID_WEBHOOK_KEY={events.verification_key}")
+        note("Ctrl-C ends it.")
         await events.post_until(stop, webhook)
 
 

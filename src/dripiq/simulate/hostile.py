@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any, cast
 
@@ -23,61 +22,13 @@ import orjson
 from aiosmtpd.smtp import SMTP
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
 
+from dripiq.simulate.malice import TAKING, Fate, Malice
 from dripiq.simulate.smtp_sink import read_mail
 from dripiq.simulate.witnesses import ReceivedMail
 
 HANG_SECONDS = 600.0
 _LARGEST = 30_000_000
 """Bytes of a request; SendGrid's own bound."""
-
-
-class Fate(StrEnum):
-    """What becomes of one mail."""
-
-    TAKEN = "taken"
-    REFUSED = "refused"
-    """Not taken, and said: 451, or 429 with `X-RateLimit-Reset`."""
-    FAILED = "failed"
-    """An error that says nothing (421 and the line is closed, or 500): not taken."""
-    FAILED_TAKEN = "failed_taken"
-    """The same over HTTP, and taken; over SMTP as `UNANSWERED`."""
-    HUNG = "hung"
-    """Never answered, and not taken."""
-    UNANSWERED = "unanswered"
-    """Taken, and never answered."""
-    CUT = "cut"
-    """The connection is closed in the middle of DATA, or of the request's body; not taken."""
-    DROPPED = "dropped"
-    """Taken, and the connection is closed instead of an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Malice:
-    """How often what becomes of a mail, as probabilities; what is left is taken and said so."""
-
-    refused: float = 0.03
-    failed: float = 0.02
-    hung: float = 0.01
-    unanswered: float = 0.02
-    cut: float = 0.02
-    dropped: float = 0.02
-
-    def fate(self, chance: random.Random) -> Fate:
-        """What becomes of the next mail."""
-        drawn = chance.random()
-        for fate, probability in (
-            (Fate.REFUSED, self.refused),
-            (Fate.FAILED, self.failed / 2),
-            (Fate.FAILED_TAKEN, self.failed / 2),
-            (Fate.HUNG, self.hung),
-            (Fate.UNANSWERED, self.unanswered),
-            (Fate.CUT, self.cut),
-            (Fate.DROPPED, self.dropped),
-        ):
-            if drawn < probability:
-                return fate
-            drawn -= probability
-        return Fate.TAKEN
 
 
 @dataclass
@@ -188,7 +139,7 @@ class HostileProvider:
             return _say(
                 writer, 400, b'{"errors": [{"message": "a mail has personalizations, each with one recipient"}]}'
             )
-        if fate in _TAKING:
+        if fate in TAKING:
             for mail in mails:
                 self.take(mail, fate, "http")
         match fate:
@@ -204,9 +155,6 @@ class HostileProvider:
             case Fate.HUNG | Fate.UNANSWERED:
                 await asyncio.sleep(HANG_SECONDS)
         return False
-
-
-_TAKING = frozenset({Fate.TAKEN, Fate.FAILED_TAKEN, Fate.UNANSWERED, Fate.DROPPED})
 
 
 def _say(writer: asyncio.StreamWriter, status: int, body: bytes, *headers: str) -> bool:
@@ -273,7 +221,7 @@ class _Session(SMTP):
     async def handle_DATA(self, _server: SMTP, _session: Any, envelope: Any) -> str:  # noqa: N802
         """aiosmtpd's hook for a whole mail."""
         queue_id = secrets.token_hex(8)
-        if self._fate in _TAKING:
+        if self._fate in TAKING:
             for recipient in envelope.rcpt_tos:
                 mail = read_mail(envelope.content, envelope.began_at, recipient, envelope.mail_from, queue_id)
                 self._provider.take(mail, self._fate, "smtp")
