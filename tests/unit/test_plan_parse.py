@@ -68,7 +68,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 
 def found(source: object) -> list[tuple[str, str, str]]:
-    return [(fault.path, fault.code.value, fault.message) for fault in read_plan(source)[1]]  # type: ignore[arg-type]
+    return [(fault.path, fault.code.value, fault.message) for fault in read_plan(source).faults]  # type: ignore[arg-type]
 
 
 def test_a_plan_is_read_whole_with_its_defaults() -> None:
@@ -141,7 +141,8 @@ TRIGGERS = "delivered, opened, clicked, replied, bounced, blocked, spamreport, u
     [
         ("version", ..., ("$.version", "missing_key", '"version" is missing: add it, as "1.0".')),
         ("version", "2.0", ("$.version", "unsupported_version", 'Version "2.0" is not supported: write "1.0" or "1.1".')),
-        ("version", 1.0, ("$.version", "wrong_type", '"version" must be text, not a number: write text.')),
+        ("version", 1.0, ("$.version", "wrong_type", '"version" must be text, not a number: write "1.0" or "1.1", with the quotes.')),
+        ("maxVisits", 50.5, ("$.maxVisits", "wrong_type", '"maxVisits" must be a whole number, not 50.5: write a whole number.')),
         (
             "timezone",
             ...,
@@ -416,9 +417,9 @@ def test_what_is_no_json_exits_as_unreadable() -> None:
 
 
 def test_an_unknown_key_alone_still_lets_the_plan_be_read() -> None:
-    plan, faults = read_plan({**PLAN, "colour": "red"})
-    assert plan is not None
-    assert [fault.code for fault in faults] == [FaultCode.UNKNOWN_KEY]
+    draft = read_plan({**PLAN, "colour": "red"})
+    assert draft.plan is not None
+    assert [fault.code for fault in draft.faults] == [FaultCode.UNKNOWN_KEY]
 
 
 def test_a_report_stays_readable_however_many_faults_there_are() -> None:

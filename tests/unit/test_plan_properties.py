@@ -133,7 +133,7 @@ def test_no_bytes_at_all_raise_anything_but_a_plan_error(source: str | bytes) ->
 
 
 def read_or_refused(source: Any) -> None:
-    plan, faults = read_plan(source)
+    plan, faults, _ = read_plan(source)
     assert plan is not None or faults
     try:
         check_plan(source)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from dripiq.domain.errors import PlanError
+from dripiq.domain.events import Trigger
 from dripiq.domain.plan.facts import facts
-from dripiq.domain.plan.faults import FaultCode
+from dripiq.domain.plan.faults import FaultCode, did_you_mean
 from dripiq.domain.plan.parse import parse_plan
 from dripiq.domain.plan.verify import check_plan, verify
 
@@ -102,6 +103,90 @@ def test_faults_of_form_and_of_meaning_come_in_one_report_where_the_plan_can_be_
     with pytest.raises(PlanError) as caught:
         check_plan(plan)
     assert [fault["code"] for fault in caught.value.facts["faults"]] == ["unknown_key", "dangling_target"]  # type: ignore[attr-defined]
+
+
+def told(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    """Path and code of all that a check says of a plan with faults."""
+    with pytest.raises(PlanError) as caught:
+        check_plan(plan)
+    return [(fault["path"], fault["code"]) for fault in caught.value.facts["faults"]]  # type: ignore[attr-defined]
+
+
+def test_a_key_without_meaning_leaves_that_of_the_rest_clear_so_one_report_has_it_all() -> None:
+    ways = (way("opened", "w", after="P1D"), way("no_open", "b", within="P2D"))
+    plan = plan_of(send("a", *ways), {**wait("w"), "body": "Hi"}, send("c"), defaults={"timezone": "UTC"})
+    assert told(plan) == [
+        ("$.defaults.timezone", "misplaced_key"),
+        ("$.nodes[0].transitions[0].after", "misplaced_key"),
+        ("$.nodes[0].transitions[1].within", "misplaced_key"),
+        ("$.nodes[1].body", "misplaced_key"),
+        ("$.nodes[0].transitions[1].to", "dangling_target"),
+        ("$.nodes[1].transitions", "endless_wait"),
+        ("$.nodes[2]", "unreachable_node"),
+    ]
+
+
+def test_where_the_form_is_not_right_what_shows_all_the_same_is_in_the_report() -> None:
+    ways = (way("opened", "nowhere", within="soon"), way("opened", "stop"))
+    nodes: tuple[dict[str, Any], ...] = (
+        send("a", *ways, body="Hi {{ contact.name", variants=[{"subject": "{{ contcat.name }}"}, {}]),
+        {"id": "b", "channel": "email", "action": "send", "html": 7},
+        {"id": "c", "channel": "sms", "action": "send", "subject": "{{ not looked at"},
+    )
+    assert told(plan_of(*nodes, timezone="Mars", startNodeId="x")) == [
+        ("$.nodes[0].transitions[0].within", "invalid_duration"),
+        ("$.nodes[1].html", "wrong_type"),
+        ("$.nodes[2].subject", "misplaced_key"),
+        ("$.timezone", "unknown_timezone"),
+        ("$.startNodeId", "dangling_target"),
+        ("$.nodes[0].body", "template_syntax"),
+        ("$.nodes[0].variants[0].subject", "template_root"),
+        ("$.nodes[0].transitions[0].to", "dangling_target"),
+        ("$.nodes[0].transitions[1].on", "ambiguous_transition"),
+        ("$.nodes[1].subject", "missing_content"),
+        ("$.nodes[2].body", "missing_content"),
+    ]
+    unnamed: dict[str, object] = {"channel": "email", "action": "wait", "transitions": []}
+    assert told(plan_of(send("a", way("opened", "b"), way("no_open", "stop")), unnamed)) == [
+        ("$.nodes[1].id", "missing_key")
+    ], "a target may be the node whose id cannot be read"
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_what_was_to_be_an_output_and_would_be_sent_as_it_stands_is_a_fault_and_other_braces_are_text(
+    version: str,
+) -> None:
+    body = (
+        'Hi {contact.name | default: "you"}, {{ contact.name }} {%- if contact.x -%} {lead.name|upcase} {% endif %} '
+        '{{ "{contact.name}" }} p {color: red} {name} {contacts.name} {contact} {} { sender.name'
+    )
+    plan = plan_of(
+        send(
+            "a",
+            body=body
+            if version == "1.1"
+            else body.replace("{name}", "").replace("{contact}", "").replace("{contacts.name}", ""),
+        ),
+        version=version,
+    )
+    assert found(plan) == [
+        ("$.nodes[0].body", "single_braces", '"{contact.name | default: "you"}" would be sent as it stands: write "{{contact.name | default: "you"}}".'),
+        ("$.nodes[0].body", "single_braces", '"{lead.name|upcase}" would be sent as it stands: write "{{lead.name|upcase}}".'),
+    ]  # fmt: skip
+    if version == "1.1":
+        assert [
+            code for _, code, _ in found(plan_of(send("a", html="{contact.name} { unsubscribe_url }"), version="1.1"))
+        ] == ["single_braces"] * 2
+    else:
+        assert found(plan_of(send("a", html="{contact.name} { unsubscribe_url }"))) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("reply", "replied"), ("open", "opened"), ("click", "clicked"), ("no_replied", "no_reply"), ("noopen", "no_open"), ("unsubscribe", "unsubscribed"), ("bounce", "bounced")],
+)  # fmt: skip
+def test_the_word_that_begins_alike_is_the_one_that_was_meant(typed: str, meant: str) -> None:
+    assert did_you_mean(typed, [*Trigger]) == f' (did you mean "{meant}"?)'
 
 
 def test_a_plan_without_faults_is_handed_back_parsed() -> None:

@@ -18,6 +18,12 @@ MAX_FAULTS: Final = 500
 PATIENCE: Final = 1_500_000
 """Pairs of letters that the hints of one report compare, some 100 ms."""
 
+_LEAST_LIKE: Final = 0.65
+"""From how much likeness on a word may have been meant."""
+
+_BEGINNING: Final = 4
+"""Letters at the beginning that count for more."""
+
 
 class FaultCode(StrEnum):
     """Every code a fault can carry."""
@@ -58,6 +64,7 @@ class FaultCode(StrEnum):
     UNKNOWN_TIMEZONE = "unknown_timezone"
     TEMPLATE_SYNTAX = "template_syntax"
     TEMPLATE_ROOT = "template_root"
+    SINGLE_BRACES = "single_braces"
     # The contacts
     UNKNOWN_VARIABLE = "unknown_variable"
     MISSING_VARIABLE = "missing_variable"
@@ -96,29 +103,45 @@ class Hints:
         self.patience = PATIENCE
 
     def near(self, word: str, known: Iterable[str]) -> str:
-        """` (did you mean "…"?)` with the nearest known word, or nothing where none is near, or patience is used up."""
+        """` (did you mean "…"?)` with the nearest known word, or nothing where none is near, or patience is used up.
+
+        Of words as like, the one that begins alike is nearer (as Winkler's measure has it): "reply" means "replied", not "no_reply".
+        """
         if self.patience <= 0:
             return ""
         word = word[:64].lower()
         matcher = SequenceMatcher(b=word, autojunk=False)
-        best, nearest = 0.65, ""
+        best, nearest = _LEAST_LIKE, ""
         for candidate in known:
             lower = candidate.lower()
             if lower == word:
                 return f' (did you mean "{candidate}"?)'
             matcher.set_seq1(lower[:64])
             self.patience -= 20
-            if matcher.real_quick_ratio() < best:
+            same = _same_beginning(lower, word)
+            if _likeness(matcher.real_quick_ratio(), same) < best:
                 continue
             self.patience -= 10 * len(word)
-            if matcher.quick_ratio() >= best:
+            if _likeness(matcher.quick_ratio(), same) >= best:
                 self.patience -= min(len(lower), 64) * len(word)
-                ratio = matcher.ratio()
-                if ratio > best or (ratio == best and not nearest):
-                    best, nearest = ratio, candidate
+                likeness = _likeness(matcher.ratio(), same)
+                if likeness > best or (likeness == best and not nearest):
+                    best, nearest = likeness, candidate
             if self.patience <= 0:
                 break
         return f' (did you mean "{nearest}"?)' if nearest else ""
+
+
+def _same_beginning(one: str, other: str) -> int:
+    length = 0
+    while length < min(_BEGINNING, len(one), len(other)) and one[length] == other[length]:
+        length += 1
+    return length
+
+
+def _likeness(ratio: float, same: int) -> float:
+    """How like two words are, 0 to 1; below `_LEAST_LIKE` no beginning helps."""
+    return ratio if ratio < _LEAST_LIKE else ratio + same * 0.1 * (1 - ratio)
 
 
 @dataclass(slots=True)

@@ -50,20 +50,22 @@ class Fields:
         return key in self.value
 
     def misplaced(self, key: str, why: str) -> None:
-        """A finding where `key` stands though it means nothing here."""
+        """A finding where `key` stands though it means nothing here; what the object says without it is clear."""
         if key in self.value:
-            self.fault(key, FaultCode.MISPLACED_KEY, f'"{key}" does nothing here: {why}')
+            self.findings.add(self.path(key), FaultCode.MISPLACED_KEY, f'"{key}" does nothing here: {why}')
 
-    def _typed(self, key: str, kind: type[object], name: str) -> bool:
+    def _typed(self, key: str, kind: type[object], name: str, hint: str = "") -> bool:
         value = self.value[key]
         if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return True
-        advice = "leave the key out or give it a value" if value is None else f"write {name}"
-        self.fault(key, FaultCode.WRONG_TYPE, f'"{key}" must be {name}, not {type_name(value)}: {advice}.')
+        advice = "leave the key out or give it a value" if value is None else f"write {hint or name}"
+        got = quoted(value) if kind is int and isinstance(value, float) else type_name(value)
+        self.fault(key, FaultCode.WRONG_TYPE, f'"{key}" must be {name}, not {got}: {advice}.')
         return False
 
-    def text(self, key: str, *, required: bool = False, hint: str = "") -> str | None:
-        if not self.has(key, required=required, hint=hint) or not self._typed(key, str, "text"):
+    def text(self, key: str, *, required: bool = False, hint: str = "", form: str = "") -> str | None:
+        """`hint` ends the sentence on a key that is missing, `form` the one on a value that is no text."""
+        if not self.has(key, required=required, hint=hint) or not self._typed(key, str, "text", form):
             return None
         return str(self.value[key])
 
@@ -156,7 +158,7 @@ class Fields:
         for index, item in enumerate(self.items(key, most, empty=empty)):
             if isinstance(item, str) and item in seen:
                 message = f'{quoted(item)} stands in "{key}" already: keep one.'
-                self.fault((key, index), FaultCode.DUPLICATE_ITEM, message)
+                self.findings.add(self.path(key, index), FaultCode.DUPLICATE_ITEM, message)
                 continue
             if isinstance(item, str):
                 seen.add(item)

@@ -6,6 +6,7 @@ means nothing where it stands is a fault. Whether the plan makes *sense* (target
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import NamedTuple
 
 from dripiq.domain.events import Trigger
 from dripiq.domain.plan.canonical import hash_plan
@@ -35,23 +36,36 @@ def parse_plan(source: str | bytes | Mapping[str, object], *, max_bytes: int = M
     Raises:
         PlanError: `facts["faults"]` lists every fault of form as {path, code, message}; `UnreadablePlan` where it is no JSON object.
     """
-    plan, faults = read_plan(source, max_bytes=max_bytes)
-    if faults or plan is None:
-        raise plan_error(faults)
-    return plan
+    draft = read_plan(source, max_bytes=max_bytes)
+    if draft.faults or draft.plan is None:
+        raise plan_error(draft.faults)
+    return draft.plan
 
 
-def read_plan(
-    source: str | bytes | Mapping[str, object], *, max_bytes: int = MAX_BYTES
-) -> tuple[Plan | None, list[Fault]]:
-    """The plan and its faults of form. A plan comes with faults where they leave its meaning clear (an unknown key); None where not."""
+class Draft(NamedTuple):
+    """What was read.
+
+    Attributes:
+        plan: comes with faults where they leave its meaning clear (an unknown key); None where not.
+        faults: those of form.
+        document: the JSON behind it, its texts composed; None where there is none that is sound, or the report is full.
+    """
+
+    plan: Plan | None
+    faults: list[Fault]
+    document: Mapping[str, object] | None
+
+
+def read_plan(source: str | bytes | Mapping[str, object], *, max_bytes: int = MAX_BYTES) -> Draft:
+    """The plan, as far as it can be read."""
     findings = Findings()
+    document, plan = None, None
     try:
         document = load_document(source, findings, max_bytes)
         plan = None if document is None else _plan(Fields(document, (), findings, PLAN_KEYS))
     except ReportFull:
-        plan = None
-    return plan, findings.all()
+        document, plan = None, None
+    return Draft(plan, findings.all(), document)
 
 
 def _plan(fields: Fields) -> Plan | None:
@@ -88,7 +102,7 @@ def _plan(fields: Fields) -> Plan | None:
 
 
 def _version(fields: Fields) -> Version | None:
-    text = fields.text("version", required=True, hint=', as "1.0"')
+    text = fields.text("version", required=True, hint=', as "1.0"', form='"1.0" or "1.1", with the quotes')
     if text is not None and text not in [*Version]:
         message = f'Version {quoted(text)} is not supported: write "1.0" or "1.1".'
         fields.fault("version", FaultCode.UNSUPPORTED_VERSION, message)

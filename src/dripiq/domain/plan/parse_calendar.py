@@ -41,6 +41,7 @@ def read_zones(fields: Fields, defaults: Fields | None, days: DayLength) -> tupl
     if zone != CONTACT_ZONE:
         why = f'the plan\'s zone is not each contact\'s own. Remove it, or write "timezone": "{CONTACT_ZONE}" in the plan.'
         defaults.misplaced("timezone", why)
+        return zone or "UTC", "UTC"
     return zone or "UTC", fallback or "UTC"
 
 

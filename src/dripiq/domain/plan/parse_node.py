@@ -74,7 +74,7 @@ def read_node(fields: Fields, reading: Reading) -> Node | None:
         sender = fields.matching(
             "senderIdentityId", _SENDER, "the id of a sender: use 1 to 64 visible ASCII characters"
         )
-        in_thread = fields.word("replyTo", ReplyTo) is not None
+        in_thread = fields.word("replyTo", ReplyTo) is not None and channel is not Channel.SMS
     ways = [
         _transition(each, reading, fields)
         for each in fields.objects("transitions", TRANSITION_KEYS, MAX_TRANSITIONS, empty=True)
@@ -109,7 +109,7 @@ def _delay(fields: Fields, reading: Reading) -> timedelta:
 
 def _contents(fields: Fields, channel: Channel | None, reading: Reading) -> tuple[Content, ...]:
     """What the node says: once, or once per variant, where what a variant leaves out is the node's."""
-    own = _texts(fields, reading)
+    own = _texts(fields, channel, reading)
     if "variants" not in fields.value:
         return (Content(own["subject"], own["body"], own["html"]),)
     variants = list(fields.objects("variants", VARIANT_KEYS, MAX_VARIANTS))
@@ -131,7 +131,7 @@ def _variant(
     names: dict[str, int],
 ) -> Content:
     _refuse_for(channel, fields)
-    texts = {key: text if text is not None else own[key] for key, text in _texts(fields, reading).items()}
+    texts = {key: text if text is not None else own[key] for key, text in _texts(fields, channel, reading).items()}
     name = fields.matching("name", _ID, f"a name: {_WANTED_ID}") or ascii_uppercase[index]
     if name in names:
         message = f"{quoted(name)} is the name of variants[{names[name]}] already: give each variant its own."
@@ -141,9 +141,11 @@ def _variant(
     return Content(texts["subject"], texts["body"], texts["html"], name, 1 if weight is None else weight)
 
 
-def _texts(fields: Fields, reading: Reading) -> dict[str, str | None]:
+def _texts(fields: Fields, channel: Channel | None, reading: Reading) -> dict[str, str | None]:
     texts = {key: fields.text(key) for key in TEXT_KEYS}
-    return {key: _double_braces(text) for key, text in texts.items()} if reading.braces else texts
+    if channel is Channel.SMS:  # those are refused already
+        texts |= dict.fromkeys(EMAIL_KEYS & texts.keys())
+    return {key: double_braces(text) if text else text for key, text in texts.items()} if reading.braces else texts
 
 
 def _transition(fields: Fields, reading: Reading, node: Fields) -> Transition | None:
@@ -155,10 +157,12 @@ def _transition(fields: Fields, reading: Reading, node: Fields) -> Transition | 
     if trigger is not None and trigger.is_timer:
         fields.misplaced("within", f'"{trigger}" is a timer. Write "after".')
         fields.misplaced("minConfidence", f'"{trigger}" is a timer. Put it on the event that the timer waits for.')
+        within, confidence = None, None
         after = after if after is not None else reading.timers[trigger]
     elif trigger is not None and "after" in fields.value:
         near = fields.near(f"no_{trigger}", TIMERS)
         fields.misplaced("after", f'"{trigger}" is an event. Write "within", or a timer{near}.')
+        after = None
     node.failed |= fields.failed
     if fields.failed or trigger is None or target is None:
         return None
@@ -170,8 +174,8 @@ _BRACES: Final = re.compile(
 )
 
 
-def _double_braces(template: str | None) -> str | None:
+def double_braces(template: str) -> str:
     """The single-brace form of version "1.0", `{contact.name}`, as Liquid; what already is Liquid stays as it is."""
-    if template is None or "{" not in template:
+    if "{" not in template:
         return template
     return _BRACES.sub(lambda match: match[0] if match[1] is None else f"{{{{ {match[1]} }}}}", template)

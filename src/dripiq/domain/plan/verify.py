@@ -11,6 +11,7 @@ from itertools import islice
 
 from dripiq.domain.plan.document import MAX_BYTES
 from dripiq.domain.plan.faults import MAX_FAULTS, MORE_FAULTS, Fault, FaultCode, Hints, plan_error, quoted
+from dripiq.domain.plan.glance import glance, no_start, unknown_zone
 from dripiq.domain.plan.graph import components, is_loop
 from dripiq.domain.plan.messages import content_faults
 from dripiq.domain.plan.model import CONTACT_ZONE, Node, Plan
@@ -19,18 +20,20 @@ from dripiq.domain.plan.paths import graph_of
 from dripiq.domain.plan.stays import Before, Exit, Standing, exits, standings
 from dripiq.domain.plan.ways import way_faults
 from dripiq.domain.timing import never_open
-from dripiq.domain.zones import zone_names
 
 
 def check_plan(source: str | bytes | Mapping[str, object], *, max_bytes: int = MAX_BYTES) -> Plan:
     """A plan that can be activated: read and verified.
 
     Raises:
-        PlanError: `facts["faults"]` lists every fault; those of meaning are looked for where the form lets a plan be read at all.
+        PlanError: `facts["faults"]` lists every fault; where the form does not let the plan be read, of those of meaning the ones that show all the same.
     """
-    plan, faults = read_plan(source, max_bytes=max_bytes)
+    plan, faults, document = read_plan(source, max_bytes=max_bytes)
     if plan is not None:
         faults = _shown([*faults, *verify(plan)])
+    elif document is not None:
+        told = {fault.path for fault in faults}
+        faults = _shown([*faults, *(fault for fault in islice(glance(document), MAX_FAULTS) if fault.path not in told)])
     if faults or plan is None:
         raise plan_error(faults)
     return plan
@@ -50,9 +53,7 @@ def _faults(plan: Plan) -> Iterator[Fault]:
     yield from _zones(plan, hints)
     yield from _opening(plan)
     if plan.start_node_id not in plan.nodes:
-        near = hints.near(plan.start_node_id, plan.nodes)
-        message = f"There is no node {quoted(plan.start_node_id)}{near}: name a node's id."
-        yield Fault("$.startNodeId", FaultCode.DANGLING_TARGET, message)
+        yield no_start(plan.start_node_id, plan.nodes, hints)
     reached = standings(plan)
     known: dict[str, dict[Before, tuple[Exit, ...]]] = {node_id: {} for node_id in plan.nodes}
     for (node_id, before), ways in reached.items():
@@ -80,10 +81,7 @@ def _zones(plan: Plan, hints: Hints) -> Iterator[Fault]:
     if plan.timezone == CONTACT_ZONE:
         zones = {"$.defaults.timezone": plan.fallback_timezone}
     for path, name in zones.items():
-        if name not in zone_names():
-            near = hints.near(name, zone_names())
-            message = f'There is no time zone {quoted(name)}{near}: write an IANA name, such as "Europe/Berlin".'
-            yield Fault(path, FaultCode.UNKNOWN_TIMEZONE, message)
+        yield from unknown_zone(path, name, hints)
 
 
 def _opening(plan: Plan) -> Iterator[Fault]:

@@ -1,6 +1,6 @@
 """Can each way on from a node be taken, does it lead somewhere, and does a wait end?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from dripiq.domain.events import AWAITED_BY_TIMER
@@ -25,11 +25,9 @@ def way_faults(
     for index, way in enumerate(node.transitions):
         here = f"{path}.transitions[{index}]"
         if way.to != STOP and way.to not in plan.nodes:
-            message = f'There is no node {quoted(way.to)}{hints.near(way.to, [*plan.nodes, STOP])}: name a node\'s id or "stop".'
-            yield Fault(f"{here}.to", FaultCode.DANGLING_TARGET, message)
+            yield no_target(f"{here}.to", way.to, plan.nodes, hints)
         if way.on in seen:
-            message = f'"{way.on}" is answered by transitions[{seen[way.on]}] already: keep one.'
-            yield Fault(f"{here}.on", FaultCode.AMBIGUOUS_TRANSITION, message)
+            yield answered_already(f"{here}.on", way.on, seen[way.on])
             continue
         seen[way.on] = index
         if way not in taken:
@@ -40,6 +38,19 @@ def way_faults(
             f'Nothing ends the wait {quoted(node.id)}: give it a timer, such as "no_click" with "after", or a "within".'
         )
         yield Fault(f"{path}.transitions", FaultCode.ENDLESS_WAIT, message)
+
+
+def no_target(path: str, target: str, node_ids: Iterable[str], hints: Hints) -> Fault:
+    """A way to a node that there is not."""
+    message = f'There is no node {quoted(target)}{hints.near(target, [*node_ids, STOP])}: name a node\'s id or "stop".'
+    return Fault(path, FaultCode.DANGLING_TARGET, message)
+
+
+def answered_already(path: str, trigger: str, index: int) -> Fault:
+    """A second way for what the node answers in `transitions[index]`."""
+    return Fault(
+        path, FaultCode.AMBIGUOUS_TRANSITION, f'"{trigger}" is answered by transitions[{index}] already: keep one.'
+    )
 
 
 def _outliving(path: str, node: Node, plan: Plan, way: Transition) -> Iterator[Fault]:
