@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from dripiq.domain.states import Channel
 from dripiq.engine import plan_cache, steer
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch import Outbox, dispatch, hand_over
+from dripiq.engine.enroll import Enrolment, enroll
 from dripiq.engine.loop import Worker
 from dripiq.engine.normalise import normalise
 from dripiq.engine.resolve import settle
@@ -286,6 +288,37 @@ def test_enrolling_and_stopping_the_same_people_from_two_sides_does_not_deadlock
     for thread in sides:
         thread.join(60)
     assert errors == []
+
+
+def test_whoever_meets_another_enrolment_locks_none_of_its_campaigns(crowd: World) -> None:
+    """It would lock them in the order of the contacts: a deadlock with whoever locks campaigns in the order of their ids, as everybody does."""
+    met: list[Enrolment] = []
+    written, finish = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with crowd.database.begin() as connection:
+            met.append(enroll(connection, crowd.tenant_id, ONE_MAIL, crowd.contacts, now=crowd.clock.time))
+            written.set()
+            finish.wait(30)
+
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'"
+    )
+    thread = threading.Thread(target=second)
+    with crowd.database.begin() as connection:
+        enroll(connection, crowd.tenant_id, ONE_MAIL, crowd.contacts, now=crowd.clock.time)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not crowd.value(waiting) and time.monotonic() < deadline:
+            written.wait(0.01)
+    try:
+        assert written.wait(30)
+        locked = "SELECT id FROM dripiq_app.contact_campaigns FOR UPDATE NOWAIT"
+        assert len(crowd.rows(locked)) == len(crowd.contacts)
+    finally:
+        finish.set()
+        thread.join(30)
+    assert set(met[0].already_enrolled) == set(crowd.contacts)
 
 
 def test_one_tenants_open_transaction_keeps_no_other_tenant_waiting(world: World) -> None:

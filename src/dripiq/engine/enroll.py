@@ -19,7 +19,13 @@ from dripiq.engine.caller import connection_of, time_of
 from dripiq.engine.choose_sender import refuse_unknown_senders
 from dripiq.engine.react import react
 from dripiq.repositories.archive import notify_work
-from dripiq.repositories.enrollment import insert_drafts, insert_versions, read_enrollable
+from dripiq.repositories.enrollment import (
+    insert_drafts,
+    insert_versions,
+    lock_enrolled,
+    read_enrollable,
+    restart_campaigns,
+)
 
 BATCH = 1_000
 """Contacts in one statement."""
@@ -71,17 +77,24 @@ def enroll(
     refuse_unknown_senders(connection, tenant_id, checked, sender_identity_id)
     channel = checked.nodes[checked.start_node_id].channel
     stored = (plan, checked.version, checked.plan_hash)
-    wanted = list(dict.fromkeys(contact_ids))
+    wanted = sorted(
+        set(contact_ids)
+    )  # rows are inserted in this order by everybody, so that no two wait for each other
+    before = lock_enrolled(connection, tenant_id, channel, wanted)
     enrolled: dict[str, str] = {}
     for start in range(0, len(wanted), BATCH):
         batch = wanted[start : start + BATCH]
-        fresh = insert_drafts(connection, tenant_id, channel, batch, stored, sender_identity_id, now)
+        fresh: dict[str, str] = {}
+        if new := [c for c in batch if c not in before]:
+            fresh |= insert_drafts(connection, tenant_id, channel, new, stored, sender_identity_id, now)
+        if ended := {c: before[c][0] for c in batch if c in before and before[c][1].is_final}:
+            fresh |= restart_campaigns(connection, tenant_id, ended, stored, sender_identity_id, now)
         if fresh:
             insert_versions(connection, tenant_id, list(fresh.values()), stored, generated_by, created_by, now)
             react(connection, tenant_id, {campaign_id: [Start(now, created_by)] for campaign_id in fresh.values()}, now)
             enrolled |= fresh
     if enrolled:
         notify_work(connection)
-    others = [contact_id for contact_id in wanted if contact_id not in enrolled]
+    others = [contact_id for contact_id in dict.fromkeys(contact_ids) if contact_id not in enrolled]
     known = read_enrollable(connection, tenant_id, others) if others else set()
     return Enrolment(enrolled, tuple(c for c in others if c in known), tuple(c for c in others if c not in known))

@@ -1,24 +1,24 @@
 """How do hundreds of contacts get a campaign in one statement, and who has one already?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, text
 
-from dripiq.domain.states import Channel, PlanOrigin
+from dripiq.domain.states import CampaignStatus, Channel, PlanOrigin
 from dripiq.schema.ids import new_ids
 
 LOCK_ENROLLED = text(
     """
-    SELECT id FROM dripiq_app.contact_campaigns
+    SELECT id, contact_id, status FROM dripiq_app.contact_campaigns
     WHERE tenant_id = :tenant_id AND channel = :channel AND contact_id = ANY (CAST(:contact_ids AS text[]))
     ORDER BY id
     FOR NO KEY UPDATE
     """
 )
-"""Campaigns are locked in the order of their ids, as everywhere; ON CONFLICT would lock them in the order of the contacts."""
+"""Campaigns are locked in the order of their ids, as everywhere."""
 
 INSERT_DRAFTS = text(
     """
@@ -31,17 +31,31 @@ INSERT_DRAFTS = text(
         ON contact.tenant_id = :tenant_id AND contact.id = wanted.contact_id AND contact.id = ANY (CAST(:contact_ids AS text[]))
     LEFT JOIN dripiq_app.email_sender_identities AS sender ON sender.tenant_id = :tenant_id AND sender.id = :sender_identity_id
     ORDER BY contact.id
-    ON CONFLICT (tenant_id, contact_id, channel) DO UPDATE
-    SET status = 'draft', lead_id = excluded.lead_id, plan_json = excluded.plan_json, plan_version = excluded.plan_version,
-        plan_hash = excluded.plan_hash, sender_identity_id = excluded.sender_identity_id, current_node_id = NULL, visits = '{}',
-        node_entered_at = NULL, started_at = NULL, completed_at = NULL, last_error = NULL, updated_at = excluded.updated_at
-    WHERE contact_campaigns.status IN ('completed', 'stopped', 'error')
+    ON CONFLICT (tenant_id, contact_id, channel) DO NOTHING
     RETURNING id, contact_id
     """
 )
 """A contact of another tenant joins nothing. The ids are named twice, for no join reaches into a view that guards rows, and a list of ids does.
 
-A campaign in a final state starts anew (its visits and transitions go on counting); an open one is left alone."""
+Whom another transaction gives a campaign meanwhile is left to it: updating that row would lock it in the order of the contacts, against those who hold
+rows in the order of the campaigns.
+"""
+
+RESTART_CAMPAIGNS = text(
+    """
+    UPDATE dripiq_app.contact_campaigns AS campaign
+    SET updated_at = :now, status = 'draft', lead_id = contact.lead_id, plan_json = CAST(:plan AS jsonb), plan_version = :plan_version, plan_hash = :plan_hash,
+        sender_identity_id = (
+            SELECT id FROM dripiq_app.email_sender_identities WHERE tenant_id = :tenant_id AND id = :sender_identity_id
+        ),
+        current_node_id = NULL, visits = '{}', node_entered_at = NULL, started_at = NULL, completed_at = NULL, last_error = NULL
+    FROM dripiq_app.tenant_contacts AS contact
+    WHERE campaign.tenant_id = :tenant_id AND campaign.id = ANY (CAST(:ids AS text[])) AND contact.tenant_id = :tenant_id
+        AND contact.id = campaign.contact_id AND contact.id = ANY (CAST(:contact_ids AS text[]))
+    RETURNING campaign.id, campaign.contact_id
+    """
+)
+"""Campaigns in a final state start anew; their visits and transitions go on counting."""
 
 READ_ENROLLABLE = text(
     """
@@ -90,6 +104,16 @@ def read_records(connection: Connection, tenant_id: str, contact_ids: Sequence[s
     return connection.execute(READ_RECORDS, {"tenant_id": tenant_id, "contact_ids": list(contact_ids)}).all()
 
 
+def lock_enrolled(
+    connection: Connection, tenant_id: str, channel: Channel, contact_ids: Sequence[str]
+) -> dict[str, tuple[str, CampaignStatus]]:
+    """Lock the campaigns that contacts have on a channel: each one's id and status, by contact id."""
+    rows = connection.execute(
+        LOCK_ENROLLED, {"tenant_id": tenant_id, "channel": channel, "contact_ids": list(contact_ids)}
+    )
+    return {row.contact_id: (row.id, CampaignStatus(row.status)) for row in rows}
+
+
 def insert_drafts(
     connection: Connection,
     tenant_id: str,
@@ -99,30 +123,48 @@ def insert_drafts(
     sender_identity_id: str | None,
     now: datetime,
 ) -> dict[str, str]:
-    """Give contacts a campaign as a draft, anew where theirs is final.
+    """Give contacts a campaign as a draft; those who have got one meanwhile are left out.
 
     Args:
+        contact_ids: contacts without a campaign on this channel, in the order of their ids.
         plan: the document, the language's version, and the hash.
 
     Returns:
         The campaign of each contact that got one, by contact id.
     """
-    document, version, plan_hash = plan
-    wanted = {"tenant_id": tenant_id, "channel": channel, "contact_ids": list(contact_ids)}
-    connection.execute(LOCK_ENROLLED, wanted)
-    rows = connection.execute(
-        INSERT_DRAFTS,
-        {
-            **wanted,
-            "plan": orjson.dumps(document).decode(),
-            "plan_version": version,
-            "plan_hash": plan_hash,
-            "sender_identity_id": sender_identity_id,
-            "ids": new_ids(len(contact_ids)),
-            "now": now,
-        },
-    )
+    ids = {
+        "tenant_id": tenant_id,
+        "channel": channel,
+        "contact_ids": list(contact_ids),
+        "ids": new_ids(len(contact_ids)),
+    }
+    rows = connection.execute(INSERT_DRAFTS, ids | _draft(plan, sender_identity_id, now))
     return {row.contact_id: row.id for row in rows}
+
+
+def restart_campaigns(
+    connection: Connection,
+    tenant_id: str,
+    campaigns: Mapping[str, str],
+    plan: tuple[dict[str, Any], str, str],
+    sender_identity_id: str | None,
+    now: datetime,
+) -> dict[str, str]:
+    """Make drafts, with another plan, of campaigns in a final state (by contact id; locked): those whose contact is still there."""
+    ids = {"tenant_id": tenant_id, "contact_ids": list(campaigns), "ids": list(campaigns.values())}
+    rows = connection.execute(RESTART_CAMPAIGNS, ids | _draft(plan, sender_identity_id, now))
+    return {row.contact_id: row.id for row in rows}
+
+
+def _draft(plan: tuple[dict[str, Any], str, str], sender_identity_id: str | None, now: datetime) -> dict[str, Any]:
+    document, version, plan_hash = plan
+    return {
+        "plan": orjson.dumps(document).decode(),
+        "plan_version": version,
+        "plan_hash": plan_hash,
+        "sender_identity_id": sender_identity_id,
+        "now": now,
+    }
 
 
 def read_enrollable(connection: Connection, tenant_id: str, contact_ids: Sequence[str]) -> set[str]:

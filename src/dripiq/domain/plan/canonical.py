@@ -38,9 +38,11 @@ def composed(value: object) -> object:
         return value if value.isascii() else normalize("NFC", value)
     if value is None or isinstance(value, (int, float)):  # before the slow question of whether it is a mapping
         return value
+    if isinstance(value, (list, tuple)):
+        return [composed(item) for item in value] if value else []
     if isinstance(value, (dict, Mapping)):
         entries = {composed(key): composed(item) for key, item in value.items()}
         if len(entries) < len(value):
             raise TypeError("two keys of an object are the same text")
         return entries
-    return [composed(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return value

@@ -16,6 +16,8 @@ from dripiq.domain.plan.canonical import composed
 from dripiq.domain.plan.faults import FaultCode, Findings, quoted
 
 MAX_BYTES: Final = 1024 * 1024
+MAX_VALUES: Final = 200_000
+"""Values in a plan: more than its bytes can hold in earnest, and few enough to be walked in a blink."""
 MAX_DEPTH: Final = 16
 MAX_NUMBER: Final = 2**53
 """Whole numbers beyond this are not the same in every JSON reader (RFC 8259, section 6)."""
@@ -102,11 +104,16 @@ def _no_constant(name: str) -> NoReturn:
 def _is_sound(document: Mapping[str, object], findings: Findings, max_bytes: int) -> bool:
     """Whether every value is one that JSON and `jsonb` have; a walk that holds one iterator a level, however wide the document is."""
     before = len(findings.faults)
-    size = 0
+    size = count = 0
     steps: list[object] = []
     levels: list[Iterator[tuple[object, object]]] = [iter([(None, document)])]
     while levels:
         for step, value in levels[-1]:
+            count += 1
+            if count > MAX_VALUES:
+                message = f"The plan holds more than {MAX_VALUES:,} values: shorten it."
+                findings.add("$", FaultCode.TOO_LARGE, message)
+                return False
             kind = type(value)
             if kind is str and value.isascii() and "\0" not in value:  # type: ignore[attr-defined, operator]  # nearly all
                 size += len(value)  # type: ignore[arg-type]
