@@ -4,7 +4,7 @@ import time
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dripiq.channels.inbound_message import Inbound, parse
@@ -275,6 +275,13 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=300, deadline=5_000)
 @given(st.lists(PIECES, max_size=40))
+@example(
+    [
+        b"Content-Type: message/delivery-status\r\n\r\n",
+        b"Content-Type: text/plain; charset*0*=x''%ff; name*=utf-8''%ff\r\n",
+        b"\xff\xfe",
+    ]
+)
 def test_no_mail_made_of_the_pieces_of_mails_breaks_it(pieces: list[bytes]) -> None:
     assert is_bounded(parse(b"".join(pieces)))
 

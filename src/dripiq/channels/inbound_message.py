@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from itertools import islice
 
 from dripiq.channels.inbound_class import is_automatic
-from dripiq.channels.inbound_report import Report, read_report
+from dripiq.channels.inbound_report import Report, inner_parts, read_report
 from dripiq.channels.inbound_text import MAX_TEXT, addresses_of, decoded, header, message_ids, unfolded, values_of
 from dripiq.channels.sendgrid_request import clean_text
 from dripiq.domain.events import EventType
@@ -140,11 +140,11 @@ def _contents(parts: list[Message]) -> tuple[str | None, str | None, tuple[Attac
     for part in parts:
         kind = part.get_content_type()
         if id(part) in inside or part.get_content_maintype() == "multipart":
-            if id(part) in inside and isinstance(part.get_payload(), list):
-                inside.update(id(child) for child in part.get_payload() if isinstance(child, Message))
+            if id(part) in inside:
+                inside.update(map(id, inner_parts(part)))
             continue
         if part.is_multipart():  # message/rfc822 and its like
-            inside.update(id(child) for child in part.get_payload() if isinstance(child, Message))
+            inside.update(map(id, inner_parts(part)))
             attached.append(Attachment(_name(part), kind[:200], _size(part)))
             continue
         payload = part.get_payload(decode=True)

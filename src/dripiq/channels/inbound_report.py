@@ -165,24 +165,24 @@ def text_of(part: Message) -> str:
     return payload[:MAX_GUESSED].decode("latin-1") if isinstance(payload, bytes) else ""
 
 
+def inner_parts(part: Message) -> list[Message]:
+    """The parts within a part. Asked of a text, `get_payload` would decode it by a charset that may be anything."""
+    payload = part.get_payload() if part.is_multipart() else []
+    return [inner for inner in payload if isinstance(inner, Message)]
+
+
 def _groups(part: Message) -> list[dict[str, str]]:
     """The groups of fields of a notification: the parser makes each a message; one that came encoded is taken apart here."""
-    payload = part.get_payload()
-    if isinstance(payload, list):
-        return [_fields(group) for group in payload[:50] if isinstance(group, Message)]
+    if part.is_multipart():
+        return [_fields(group) for group in inner_parts(part)[:50]]
     return [_lines(group) for group in re.split(r"\r?\n[ \t]*\r?\n", text_of(part))[:50]]
 
 
 def _fields(part: Message) -> dict[str, str]:
     """The fields of a report, by lower-case name: as its headers, as those of the part within, or as text."""
-    payload = part.get_payload()
-    inner = payload[0] if isinstance(payload, list) and payload else part
-    own = (
-        {name.lower(): unfolded(value) for name, value in islice(inner.raw_items(), 50)}
-        if isinstance(inner, Message)
-        else {}
-    )
-    return own if isinstance(payload, list) else own | _lines(text_of(part))
+    inner = next(iter(inner_parts(part)), part)
+    own = {name.lower(): unfolded(value) for name, value in islice(inner.raw_items(), 50)}
+    return own if part.is_multipart() else own | _lines(text_of(part))
 
 
 def _lines(text: str) -> dict[str, str]:
