@@ -39,6 +39,8 @@ AGAIN = (
     text("DELETE FROM dripiq_app.communication_suppressions WHERE tenant_id = :tenant_id"),
     text("UPDATE dripiq_app.tenant_settings SET sending_paused_at = NULL WHERE tenant_id = :tenant_id"),
 )
+MOVE_AWAY = text("UPDATE dripiq_app.lead_point_of_contacts SET email = 'new-' || email WHERE tenant_id = :tenant_id")
+"""The contacts have another address by now: no campaign ends with the old one, and the lock alone keeps prepared mail from it."""
 STATUS = text("SELECT status FROM dripiq_app.outbound_messages WHERE tenant_id = :tenant_id AND id = :id")
 
 
@@ -105,6 +107,7 @@ def make_ring(database: Engine) -> Ring:
     lease = claim(database, clock, tenant_id, Share())
     with database.begin() as connection:
         ready = prepare(connection, lease, lease.actions, {Channel.EMAIL: "folder"}, clock.time, None)
+        connection.execute(MOVE_AWAY, {"tenant_id": tenant_id})
     return Ring(database, tenant_id, [(r.message.id, r.message.to_address) for r in ready[Channel.EMAIL]], clock)
 
 

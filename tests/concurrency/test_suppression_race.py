@@ -16,7 +16,7 @@ from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.steer import pause_sending
 from dripiq.engine.suppress import suppress
 from dripiq.repositories import outbox, sending_lock
-from tests.concurrency.suppression_race import make_ring, without_the_lock
+from tests.concurrency.suppression_race import MOVE_AWAY, make_ring, without_the_lock
 from tests.concurrency.suppression_race import run as race
 from tests.engine.conftest import ONE_MAIL, World
 
@@ -51,6 +51,7 @@ def queued(world: World) -> str:
     lease = claim(world.database, world.clock, world.tenant_id, Share())
     with world.database.begin() as connection:
         ready = prepare(connection, lease, lease.actions, {Channel.EMAIL: "folder"}, world.clock.time, None)
+        connection.execute(MOVE_AWAY, {"tenant_id": world.tenant_id})
     return ready[Channel.EMAIL][0].message.id
 
 

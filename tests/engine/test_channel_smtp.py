@@ -25,7 +25,7 @@ from dripiq.channels import smtp_line
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.channels.smtp import Security, SmtpSender
 from dripiq.domain.errors import ConfigurationError
-from dripiq.domain.states import Channel
+from dripiq.domain.states import Channel, SuppressionType
 from tests.engine.smtp_server import Say, Server, answer, hang, hang_up, listening, ok
 
 
@@ -370,3 +370,28 @@ def test_no_mail_goes_in_clear_when_starttls_was_asked_for() -> None:
 def test_contradictory_settings_are_refused_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         SmtpSender("127.0.0.1", 25, hostname="client.test", **options)
+
+
+@pytest.mark.parametrize(
+    ("said", "closes"),
+    [
+        ({"on_rcpt": answer("550 5.1.1 no such user")}, SuppressionType.BOUNCE),
+        ({"on_rcpt": answer("556 5.1.10 takes no mail")}, SuppressionType.BOUNCE),
+        ({"on_rcpt": answer("450 4.1.1 no such user, perhaps")}, None),
+        ({"on_rcpt": answer("550 5.1.8 bad sender")}, None),
+        ({"on_rcpt": answer("550 5.7.1 not by you")}, None),
+        ({"on_rcpt": answer("550 no such user")}, None),
+        ({"on_mail": answer("550 5.1.1 who are you")}, None),
+        ({"on_data": answer("554 5.1.1 not this text")}, None),
+    ],
+    ids=["gone", "null MX", "for now", "the sender's", "policy", "without a code", "at MAIL", "at DATA"],
+)
+def test_only_a_recipient_that_is_refused_because_there_is_none_closes_its_address(
+    said: dict[str, Any], closes: SuppressionType | None
+) -> None:
+    async def main() -> None:
+        async with listening(Server(**said)) as server, sending(server.port) as sender:
+            (outcome,) = await sender.send(mails(1))
+            assert (outcome.verdict is not Verdict.ACCEPTED, outcome.closes) == (True, closes)
+
+    run(main())

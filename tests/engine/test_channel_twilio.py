@@ -18,7 +18,7 @@ from dripiq.channels.http_answers import SETUP_REST
 from dripiq.channels.twilio import TwilioSender
 from dripiq.config import load_settings
 from dripiq.domain.errors import ConfigurationError
-from dripiq.domain.states import Channel
+from dripiq.domain.states import Channel, SuppressionType
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.loop import Pace, Worker
 from dripiq.schema.ids import new_id
@@ -151,6 +151,7 @@ def test_each_answer_means_what_twilio_documents_and_no_answer_means_that_nobody
         async with HttpProvider(answer).listening() as provider, sending(provider.url) as sender:
             (outcome,) = await sender.send(sms())
             assert (outcome.verdict, outcome.code, outcome.retry_after) == (Verdict(verdict), code, wait)
+            assert outcome.closes == (SuppressionType.UNSUBSCRIBE if code == "21610" else None)
             assert len(provider.asked) == 1
 
     run(main())

@@ -243,7 +243,8 @@ def test_an_abuse_report_is_a_complaint_where_it_complains(kind: str, classifica
 
 
 def test_codes_that_sendgrid_and_a_report_both_say_mean_the_same() -> None:
-    from dripiq.channels.sendgrid_events import ProviderEvent, translate
+    from dripiq.channels.provider_events import ProviderEvent
+    from dripiq.channels.sendgrid_events import translate
 
     for status in ("5.1.1", "5.2.2", "5.7.1", "4.2.2", "5.0.0", "5.1.8", "5.2.1", "5.3.4", "2.0.0", ""):
         said = translate({"event": "bounce", "timestamp": 1, "status": status}, 0)

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dripiq.channels.sendgrid_events import EventFault, ProviderEvent, split_events, translate, verify_signature
+from dripiq.channels.provider_events import EventFault, ProviderEvent
+from dripiq.channels.sendgrid_events import split_events, translate, verify_signature
 from dripiq.domain.errors import ConfigurationError, InputError, SignatureError
 from dripiq.domain.events import EventType
 from dripiq.domain.states import Confidence

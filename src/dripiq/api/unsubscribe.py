@@ -1,7 +1,8 @@
 """How does somebody get out, with one click?
 
 - A GET shows a page and changes nothing: mail scanners and prefetchers follow links.
-- A POST of `List-Unsubscribe=One-Click` suppresses the address (RFC 8058); a mailbox provider sends it, and so does the page's button.
+- A POST of `List-Unsubscribe=One-Click` suppresses the address and ends its campaigns (RFC 8058); a mailbox provider sends it, and so does the page's
+  button.
 - People read the answers, so that errors are pages too. No page loads anything, and none is indexed, framed or kept.
 """
 
@@ -24,10 +25,9 @@ from dripiq.api.problems import ClosedError, as_dripiq_error, retry_headers
 from dripiq.config import Settings
 from dripiq.db.session import as_tenant, connect
 from dripiq.domain.errors import DripiqError, InputError, SignatureError
-from dripiq.domain.states import SuppressionSource, SuppressionType
 from dripiq.domain.unsubscribe import Subscription, read
 from dripiq.engine.clock import DatabaseClock
-from dripiq.engine.suppress import suppress
+from dripiq.engine.suppress import unsubscribe as unsubscribe_address
 from dripiq.wiring import Database
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def make_router(settings: Settings, database: Database) -> APIRouter:
         try:
             subscription = _read(token, settings)
             _check_form(await read_body(request, _MAX_FORM_BYTES))
-            await run_in_threadpool(_suppress, database, subscription)
+            await run_in_threadpool(_close, database, subscription)
         except (DripiqError, SQLAlchemyError) as error:
             return _refusal(as_dripiq_error(error))
         text = f"No more messages will be sent to <strong>{escape(subscription.address)}</strong> from this sender."
@@ -90,20 +90,14 @@ def _check_form(body: bytes) -> None:
         raise InputError("To unsubscribe, press the button.", code="not_one_click")
 
 
-def _suppress(database: Database, subscription: Subscription) -> None:
+def _close(database: Database, subscription: Subscription) -> None:
     try:
         with connect(database.engine) as connection:
             now: datetime = DatabaseClock().now(connection)
-            connection.rollback()  # the lock that `suppress` takes must come first in its transaction
+            connection.rollback()  # the lock that `unsubscribe` takes must come first in its transaction
             with connection.begin(), as_tenant(connection, subscription.tenant_id):
-                suppress(
-                    connection,
-                    subscription.tenant_id,
-                    [subscription.address],
-                    now=now,
-                    channel=subscription.channel,
-                    kind=SuppressionType.UNSUBSCRIBE,
-                    source=SuppressionSource.LINK,
+                unsubscribe_address(
+                    connection, subscription.tenant_id, subscription.address, channel=subscription.channel, now=now
                 )
     except IntegrityError as error:
         if not isinstance(error.orig, ForeignKeyViolation):

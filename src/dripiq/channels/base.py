@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from dripiq.domain.states import Channel
+from dripiq.domain.states import Channel, SuppressionType
 
 
 class Verdict(StrEnum):
@@ -73,6 +73,7 @@ class Outcome:
         detail: one line for people, without secrets.
         retry_after: of a temporary outcome that says nothing about this message (a rate limit, a login that fails, nobody listening): how long
             to leave the provider alone. However often it happens, the message is not given up for it.
+        closes: of a permanent outcome that says that nobody may or can be written to there: as what the address is to be suppressed.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Outcome:
     code: str | None = None
     detail: str | None = None
     retry_after: timedelta | None = None
+    closes: SuppressionType | None = None
 
 
 def one_line(text: str) -> str:

@@ -14,10 +14,10 @@ Source: Twilio SendGrid, "Event Webhook Reference" and "Bounce and Block Classif
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from dripiq.channels.provider_events import EventFault, ProviderEvent
 from dripiq.channels.sendgrid_request import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
@@ -35,8 +35,6 @@ __all__ = [
     "PROVIDER",
     "SIGNATURE_HEADER",
     "TIMESTAMP_HEADER",
-    "EventFault",
-    "ProviderEvent",
     "RawEvent",
     "routing_of",
     "split_events",
@@ -86,47 +84,6 @@ _FAULTS_OF_SOMETHING_ELSE = frozenset({(1, 7), (1, 8), (2, 2), (2, 3)})
 _ID_LENGTH = 255
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderEvent:
-    """One event of a provider in dripiq's words.
-
-    Attributes:
-        index: its place in the request, from 0.
-        event_at: UTC, by the provider's clock.
-        provider_event_id: the same for every delivery of the same event; at most 255 characters.
-        tenant_id, message_id: our own ids as they travelled with the message; None where they did not come back.
-        provider_message_id: the provider's name for the message, as its SMTP reply gave it.
-        smtp_id: the Message-ID as the provider saw it, without angle brackets.
-        recipient: lower-case.
-        ip: one address that PostgreSQL's `inet` takes.
-        payload: everything else, safe for jsonb.
-    """
-
-    index: int
-    event_type: EventType
-    event_at: datetime
-    provider_event_id: str
-    tenant_id: str | None
-    message_id: str | None
-    provider_message_id: str | None
-    smtp_id: str | None
-    recipient: str | None
-    url: str | None
-    ip: str | None
-    user_agent: str | None
-    confidence: Confidence
-    payload: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class EventFault:
-    """Why one event could not be translated: `not_an_object`, `unknown_event` or `bad_timestamp`."""
-
-    index: int
-    code: str
-    detail: str
-
-
 def translate(event: object, index: int) -> ProviderEvent | EventFault:
     """One element of SendGrid's array (a `RawEvent.value`) in dripiq's words; never raises."""
     if not isinstance(event, Mapping):
@@ -144,6 +101,7 @@ def translate(event: object, index: int) -> ProviderEvent | EventFault:
     message_id, url, ip = _argument(event, "dripiq_message"), _text(event, "url"), _address(_text(event, "ip") or "")
     return ProviderEvent(
         index=index,
+        provider=PROVIDER,
         event_type=_bounce_type(event) if event_type is EventType.BOUNCED else event_type,
         event_at=event_at,
         provider_event_id=_identity(event, event_at),

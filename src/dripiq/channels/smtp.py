@@ -25,7 +25,7 @@ from dripiq.channels.mime import build
 from dripiq.channels.provider_rest import Rest
 from dripiq.channels.smtp_line import Line, NotOpened, NotTaken, Security, Server, code_of, refusal
 from dripiq.domain.errors import ConfigurationError, InputError
-from dripiq.domain.states import Channel
+from dripiq.domain.states import Channel, SuppressionType
 
 __all__ = ["Security", "SmtpSender"]
 
@@ -138,7 +138,8 @@ class SmtpSender:
         self._rest.answered(began)
         if failure.ours:
             return put_off(id, failure.code, failure.detail, SETUP_REST)
-        return Outcome(id, failure.verdict, code=failure.code, detail=failure.detail)
+        closes = SuppressionType.BOUNCE if failure.to_nobody else None
+        return Outcome(id, failure.verdict, code=failure.code, detail=failure.detail, closes=closes)
 
 
 async def _converse(

@@ -31,6 +31,9 @@ _AUTH_CODES = frozenset({530, 534, 535, 538})
 _CLOSING = 421
 _OURS = _AUTH_CODES | {_CLOSING}
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
+_NOBODY = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
+"""No such mailbox, no such system, no address at all, moved without a trace (RFC 3463, section 3.2), no mail taken there (RFC 7505). 5.1.0 says too little;
+5.1.7 and 5.1.8 speak of the sender."""
 
 
 class Security(StrEnum):
@@ -60,14 +63,22 @@ class Server:
 
 
 class NotTaken(Exception):  # noqa: N818 - an outcome of a conversation, not an error of the program
-    """The server has surely not got the mail; `ours` where it is our set-up or the network that failed, and not this mail."""
+    """The server has surely not got the mail.
 
-    def __init__(self, verdict: Verdict, code: str, detail: str, *, ours: bool = False) -> None:
+    Attributes:
+        ours: it is our set-up or the network that failed, and not this mail.
+        to_nobody: the server says that there is no such mailbox.
+    """
+
+    def __init__(
+        self, verdict: Verdict, code: str, detail: str, *, ours: bool = False, to_nobody: bool = False
+    ) -> None:
         super().__init__(detail)
         self.verdict = verdict
         self.code = code
         self.detail = detail
         self.ours = ours
+        self.to_nobody = to_nobody
 
 
 class NotOpened(NotTaken):
@@ -172,6 +183,7 @@ class Line:
         if replies.pipelines:
             replies.write(*commands)
         refused: aiosmtplib.SMTPResponse | None = None
+        at_recipient = False
         for command in commands:
             doubtful = kept and not command.startswith((b"RCPT", b"DATA"))
             try:
@@ -190,12 +202,12 @@ class Line:
             if refused is not None and command == b"DATA" and good:
                 self.drop()  # it waits for a mail to nobody: not even a dot must follow
             elif refused is None and not good:
-                refused = reply
+                refused, at_recipient = reply, command.startswith(b"RCPT")
                 if not replies.pipelines:
                     break
         self._reset_first = False
         if refused is not None:
-            self._refuse(refused)
+            self._refuse(refused, at_recipient=at_recipient)
 
     def _commands(self, replies: Replies, sender: str, recipient: str, size: int) -> list[bytes]:
         mail = b"MAIL FROM:<%b>" % sender.encode("ascii")
@@ -206,12 +218,13 @@ class Line:
             b"DATA",
         ]
 
-    def _refuse(self, reply: aiosmtplib.SMTPResponse) -> None:
+    def _refuse(self, reply: aiosmtplib.SMTPResponse, *, at_recipient: bool) -> None:
         self._rest(reset_first=True)
         if reply.code // 100 not in (4, 5):
             self.drop()  # out of step with this server
         verdict, code = refusal(reply)
-        raise NotTaken(verdict, code, one_line(reply.message), ours=reply.code in _OURS)
+        to_nobody = at_recipient and verdict is Verdict.PERMANENT and _names_nobody(reply)
+        raise NotTaken(verdict, code, one_line(reply.message), ours=reply.code in _OURS, to_nobody=to_nobody)
 
     def _rest(self, *, reset_first: bool) -> None:
         self._reset_first = reset_first
@@ -269,6 +282,11 @@ def refusal(reply: aiosmtplib.SMTPResponse) -> tuple[Verdict, str]:
     if reply.code in _AUTH_CODES:
         return Verdict.TEMPORARY, "auth"
     return Verdict.PERMANENT if reply.code // 100 == 5 else Verdict.TEMPORARY, code_of(reply)
+
+
+def _names_nobody(reply: aiosmtplib.SMTPResponse) -> bool:
+    enhanced = _ENHANCED.match(reply.message)
+    return enhanced is not None and enhanced[0] in _NOBODY
 
 
 def code_of(reply: aiosmtplib.SMTPResponse) -> str:

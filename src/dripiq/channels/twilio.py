@@ -5,7 +5,7 @@ Rules:
 - 201 is accepted; the message's `sid` is what status callbacks and replies name.
 - Twilio cannot be asked to take a message at most once (its "20500" says that who repeats a POST may send twice): no answer, and every 5xx, is unknown.
 - A refusal (400) is for good, for Twilio refines its codes from time to time; but the codes of `_OUR_SETUP` speak of our number, service, account or
-  permissions, and are no message's fault. 21610 is a recipient who said STOP: its code stays with the message.
+  permissions, and are no message's fault. 21610 is a recipient who said STOP: the number is suppressed.
 - 401, 403, 404 and redirects refuse us, not the message: temporary, and said aloud in the log.
 - Addresses are E.164 numbers. What is none is refused here, and costs no request.
 
@@ -21,13 +21,15 @@ from dripiq.channels.base import Outcome, OutgoingMessage, Secret, Verdict, one_
 from dripiq.channels.http_answers import Answer, Judgement, refusal_of_us, setup_fault
 from dripiq.channels.http_sender import HttpSender, Request
 from dripiq.domain.errors import ConfigurationError, InputError
-from dripiq.domain.states import Channel
+from dripiq.domain.states import Channel, SuppressionType
 
 URL = "https://api.twilio.com"
 
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _ACCOUNT = re.compile(r"AC[0-9a-fA-F]{32}")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+
+SAID_STOP = 21610
 
 _OUR_SETUP = frozenset(
     {
@@ -116,6 +118,7 @@ class TwilioSender(HttpSender):
             case 400 if error in _OUR_SETUP:
                 return setup_fault(id, code, detail, everyones=False)
             case 400 | 413:
-                return Judgement(Outcome(id, Verdict.PERMANENT, code=code, detail=detail))
+                closes = SuppressionType.UNSUBSCRIBE if error == SAID_STOP else None
+                return Judgement(Outcome(id, Verdict.PERMANENT, code=code, detail=detail, closes=closes))
             case _:
                 return refusal_of_us(id, answer.status, code, detail)

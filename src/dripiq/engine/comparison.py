@@ -71,7 +71,7 @@ def compare(
     """
     deliveries = read_archived(connection, tenant_id, delivery_ids)
     reads = [read_delivery(delivery) for delivery in deliveries]
-    tied = tie(connection, tenant_id, PROVIDER, [event for read in reads for event in read.events])
+    tied = tie(connection, tenant_id, [event for read in reads for event in read.events])
     known = read_known_events(connection, tenant_id, PROVIDER, {t.event.provider_event_id for t in tied})
     fresh = {t.event.provider_event_id: t for t in reversed(tied) if t.event.provider_event_id not in known}
     dropped = frozenset(name for name, t in fresh.items() if first_kept is not None and t.event.event_at < first_kept)

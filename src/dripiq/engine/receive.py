@@ -23,47 +23,27 @@ from sqlalchemy.exc import DBAPIError
 
 from dripiq.channels import inbound_form
 from dripiq.channels.inbound_message import Inbound, parse
-from dripiq.channels.sendgrid_events import ProviderEvent
+from dripiq.channels.provider_events import ProviderEvent
 from dripiq.domain.errors import InputError
-from dripiq.domain.events import SUPPRESSION_OF_EVENT, EventType
+from dripiq.domain.events import EventType
 from dripiq.domain.states import Channel, Confidence, DeliveryStatus, InboundClass
 from dripiq.engine.clock import Clock
-from dripiq.engine.react import answer, replied_in, with_colleagues_stopped
+from dripiq.engine.hear import hear
 from dripiq.engine.slices import UNKNOWN_TENANT
-from dripiq.engine.translation import (
-    MAX_BYTES,
-    Tied,
-    facts_of,
-    inputs_of,
-    is_about_data,
-    row_of,
-    suppressions_of,
-    telling_of,
-)
+from dripiq.engine.translation import MAX_BYTES, Tied, is_about_data
 from dripiq.repositories.archive import Slice, Stray, archive, notify_work, quarantine
 from dripiq.repositories.campaign_reading import find_contacts
-from dripiq.repositories.intake import (
-    Finished,
-    finish_deliveries,
-    insert_events,
-    raise_statuses,
-    read_messages,
-    take_turn,
-    upsert_suppressions,
-)
+from dripiq.repositories.intake import Finished, finish_deliveries, read_messages, take_turn
 from dripiq.repositories.receiving import (
     InboundRow,
     find_tenants_by_answered,
     find_tenants_by_recipient,
     find_unread_tenants,
-    insert_inbound,
     read_known,
     read_own_addresses,
     read_sent_to,
     read_unread,
 )
-from dripiq.repositories.sending_lock import lock_exclusive
-from dripiq.repositories.standing import lock_campaigns, read_colleagues
 from dripiq.schema.ids import new_ids
 
 IMAP: Final = "imap"
@@ -160,7 +140,9 @@ def _work(database: Engine, clock: Clock, tenant_id: str, limit: int) -> int:
                 status = DeliveryStatus.PROCESSED if error is None else DeliveryStatus.FAILED
                 done.append(Finished(delivery.id, status, error))
             now = clock.now(connection)
-            _take(connection, tenant_id, _tie(connection, tenant_id, _new(connection, tenant_id, read)), now)
+            mails = _tie(connection, tenant_id, _new(connection, tenant_id, read))
+            tied = [tied for mail in mails if (tied := _event(mail)) is not None]
+            hear(connection, tenant_id, tied, now, [_row(mail) for mail in mails])
             finish_deliveries(connection, tenant_id, done, now)
         return len(deliveries)
 
@@ -230,26 +212,6 @@ def _topic(subject: str | None) -> str:
     return " ".join(_ANSWER_MARK.sub("", subject or "").casefold().split())
 
 
-def _take(connection: Connection, tenant_id: str, mails: Sequence[_Mail], now: datetime) -> None:
-    """Write rows and events, and let campaigns answer; nothing but reads came before in this transaction."""
-    tied = [tied for mail in mails if (tied := _event(mail)) is not None]
-    if any(t.event.event_type in SUPPRESSION_OF_EVENT for t in tied):
-        lock_exclusive(connection, [(tenant_id, channel) for channel in Channel])
-    telling = telling_of(connection, tenant_id, tied)
-    colleagues = read_colleagues(connection, tenant_id, replied_in(inputs_of(telling)))
-    touched = {t.message.contact_campaign_id for t in telling}
-    campaigns = lock_campaigns(connection, tenant_id, touched.union(*colleagues.values()))
-    insert_inbound(connection, tenant_id, [_row(mail) for mail in mails], now)
-    providers = {mail.id: mail.provider for mail in mails}
-    fresh_ids = insert_events(connection, tenant_id, [row_of(providers[t.id], t) for t in tied], now)
-    fresh = [t for t in tied if t.id in fresh_ids]
-    raise_statuses(connection, tenant_id, facts_of(fresh), now)
-    if suppressions := suppressions_of(fresh):
-        upsert_suppressions(connection, tenant_id, suppressions, now)
-    inputs = with_colleagues_stopped(inputs_of([t for t in telling if t.id in fresh_ids]), colleagues, now)
-    answer(connection, tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
-
-
 def _event(mail: _Mail) -> Tied | None:
     """What a mail says of the message that it is about; the event has the row's id, so that each leads to the other."""
     report = mail.inbound.report
@@ -263,6 +225,7 @@ def _event(mail: _Mail) -> Tied | None:
     )
     event = ProviderEvent(
         index=0,
+        provider=mail.provider,
         event_type=event_type,
         event_at=_happened_at(mail),
         provider_event_id=mail.inbound.id,

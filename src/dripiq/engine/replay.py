@@ -21,6 +21,7 @@ from dripiq.db.partitions import list_months
 from dripiq.domain.errors import InputError
 from dripiq.domain.states import Channel
 from dripiq.engine.clock import Clock
+from dripiq.engine.closing import find_closed, with_closed_stopped
 from dripiq.engine.comparison import Difference, Page, compare
 from dripiq.engine.react import answer, replied_in, with_colleagues_stopped
 from dripiq.engine.translation import MAX_BYTES, is_about_data, row_of
@@ -174,8 +175,11 @@ def _write(connection: Connection, tenant_id: str, page: Page, now: datetime, *,
         lock_exclusive(connection, [(tenant_id, channel) for channel in Channel])
     colleagues = read_colleagues(connection, tenant_id, replied_in(page.inputs)) if move else {}
     inputs = with_colleagues_stopped(page.inputs, colleagues, now) if move else {}
+    if move:
+        closed = find_closed(connection, tenant_id, page.missing)
+        inputs = with_closed_stopped(inputs, closed, {each.cause for each in closed}, now)
     campaigns = lock_campaigns(connection, tenant_id, inputs) if inputs else []
-    insert_events(connection, tenant_id, [row_of(PROVIDER, tied) for tied in page.missing], now)
+    insert_events(connection, tenant_id, [row_of(tied) for tied in page.missing], now)
     raise_statuses(connection, tenant_id, page.facts, now)
     if page.suppressions:
         upsert_suppressions(connection, tenant_id, page.suppressions, now)

@@ -14,7 +14,8 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from dripiq.channels.sendgrid_events import EventFault, ProviderEvent, split_events, translate
+from dripiq.channels.provider_events import EventFault, ProviderEvent
+from dripiq.channels.sendgrid_events import split_events, translate
 from dripiq.domain.addresses import domain_of
 from dripiq.domain.errors import InputError
 from dripiq.domain.events import MESSAGE_STATUS_OF_EVENT, SUPPRESSION_OF_EVENT
@@ -71,22 +72,33 @@ def read_delivery(delivery: Any) -> Read:
     )
 
 
-def tie(connection: Connection, tenant_id: str, provider: str, events: Sequence[ProviderEvent]) -> list[Tied]:
+def tie(connection: Connection, tenant_id: str, events: Sequence[ProviderEvent]) -> list[Tied]:
     """Find each event's message: by the custom argument, else the provider's id, else the Message-ID (whose local part is our id)."""
-    rows = read_messages(
+    rows = [
+        row
+        for provider in sorted({event.provider for event in events})
+        for row in _messages_of(connection, tenant_id, provider, [e for e in events if e.provider == provider])
+    ]
+    by_id = {row.id: row for row in rows}
+    by_provider_id = {(row.provider, row.provider_message_id): row for row in rows if row.provider_message_id}
+    tied = []
+    for row_id, event in zip(new_ids(len(events)), events, strict=True):
+        found = (by_id[name] for name in _own_ids(event) if name in by_id)
+        named = by_provider_id.get((event.provider, event.provider_message_id))
+        tied.append(Tied(row_id, event, next(found, None) or named))
+    return tied
+
+
+def _messages_of(
+    connection: Connection, tenant_id: str, provider: str, events: Sequence[ProviderEvent]
+) -> Sequence[Any]:
+    return read_messages(
         connection,
         tenant_id,
         provider,
         {name for event in events for name in _own_ids(event)},
         {event.provider_message_id for event in events if event.provider_message_id},
     )
-    by_id = {row.id: row for row in rows}
-    by_provider_id = {row.provider_message_id: row for row in rows if row.provider_message_id}
-    tied = []
-    for row_id, event in zip(new_ids(len(events)), events, strict=True):
-        found = (by_id[name] for name in _own_ids(event) if name in by_id)
-        tied.append(Tied(row_id, event, next(found, None) or by_provider_id.get(event.provider_message_id or "")))
-    return tied
 
 
 def _own_ids(event: ProviderEvent) -> Iterable[str]:
@@ -112,14 +124,14 @@ def telling_of(connection: Connection, tenant_id: str, tied: Iterable[Tied]) -> 
     ]
 
 
-def row_of(provider: str, tied: Tied) -> EventRow:
+def row_of(tied: Tied) -> EventRow:
     """The row that an event is stored as."""
     event = tied.event
     return EventRow(
         id=tied.id,
         message_id=tied.message.id if tied.message is not None else None,
         campaign_id=tied.message.contact_campaign_id if tied.message is not None else None,
-        provider=provider,
+        provider=event.provider,
         type=str(event.event_type),
         at=event.event_at,
         url=event.url,
@@ -153,24 +165,19 @@ def facts_of(fresh: Iterable[Tied]) -> list[StatusFact]:
 
 
 def suppressions_of(fresh: Iterable[Tied]) -> list[Suppression]:
-    """Whom to write to no more: the message's own address, or, where the message is unknown, the one that the provider names."""
-    found = []
-    for tied in fresh:
-        kind = SUPPRESSION_OF_EVENT.get(tied.event.event_type)
-        address = tied.message.to_address if tied.message is not None else tied.event.recipient
-        if kind is not None and address and domain_of(address) and len(address) <= MAX_ADDRESS:
-            channel = tied.message.channel if tied.message is not None else Channel.EMAIL
-            found.append(
-                Suppression(
-                    str(channel),
-                    address,
-                    SuppressionScope.ADDRESS,
-                    kind,
-                    SuppressionSource.WEBHOOK,
-                    tied.event.event_at,
-                )
-            )
-    return found
+    """Whom to write to no more."""
+    return [found for tied in fresh if (found := suppression_of(tied)) is not None]
+
+
+def suppression_of(tied: Tied) -> Suppression | None:
+    """Whom an event closes: the message's own address, or, where the message is unknown, the one that the provider names; None where nobody."""
+    kind = SUPPRESSION_OF_EVENT.get(tied.event.event_type)
+    address = tied.message.to_address if tied.message is not None else tied.event.recipient
+    if kind is None or not address or not domain_of(address) or len(address) > MAX_ADDRESS:
+        return None
+    channel = tied.message.channel if tied.message is not None else Channel.EMAIL
+    scope, source = SuppressionScope.ADDRESS, SuppressionSource.WEBHOOK
+    return Suppression(str(channel), address, scope, kind, source, tied.event.event_at)
 
 
 def inputs_of(fresh: Sequence[Tied], proving: Sequence[Tied] | None = None) -> dict[str, list[Input]]:

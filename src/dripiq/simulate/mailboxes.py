@@ -13,7 +13,8 @@ from typing import Any, Final
 import orjson
 
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
-from dripiq.channels.sendgrid_events import PROVIDER, ProviderEvent
+from dripiq.channels.provider_events import ProviderEvent
+from dripiq.channels.sendgrid_events import PROVIDER
 from dripiq.domain.events import EventType
 from dripiq.domain.states import Channel, Confidence
 from dripiq.simulate.behaviour import REPLY, Behaviour, deeds, of_texts
@@ -121,6 +122,7 @@ class Mailboxes:
 def _reply(event: dict[str, Any]) -> ProviderEvent:
     return ProviderEvent(
         index=0,
+        provider=REPLIES,
         event_type=EventType.REPLIED,
         event_at=datetime.fromtimestamp(event["timestamp"], UTC),
         provider_event_id=event["sg_event_id"],

@@ -24,14 +24,16 @@ from dripiq.domain.plan.verify import check_plan
 from dripiq.engine.claim import Share
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.enroll import enroll
+from dripiq.engine.hear import hear
 from dripiq.engine.ingest import ingest
 from dripiq.engine.loop import Pace, Worker
-from dripiq.engine.normalise import normalise, take_events
+from dripiq.engine.normalise import normalise
+from dripiq.engine.translation import tie
 from dripiq.repositories.audit import read_record
 from dripiq.repositories.rehearsing import read_next_due, read_sent
 from dripiq.simulate.audience import channel_of, contact_id, made_people, refusing_known_people, settle
 from dripiq.simulate.behaviour import Behaviour
-from dripiq.simulate.mailboxes import REPLIES, Mailboxes
+from dripiq.simulate.mailboxes import Mailboxes
 from dripiq.simulate.rehearsal_report import Report, Terms, report_of
 from dripiq.simulate.virtual_clock import VirtualClock, tick_for
 
@@ -122,7 +124,7 @@ class _Stage:
                 normalise(self.database, self.clock, self.tenant_id)
             if replies:
                 with self.database.begin() as connection:
-                    take_events(connection, self.tenant_id, REPLIES, replies, self.clock.time)
+                    hear(connection, self.tenant_id, tie(connection, self.tenant_id, replies), self.clock.time)
 
     def _next_due(self) -> datetime | None:
         """When the next action is due; what was sent since the last call has come to its recipients."""

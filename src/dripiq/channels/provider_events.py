@@ -1,0 +1,53 @@
+"""What is an event, whoever tells of it?
+
+The common form that each provider's words are translated into, by a module of its own.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dripiq.domain.events import EventType
+from dripiq.domain.states import Confidence
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """One event of a provider in dripiq's words.
+
+    Attributes:
+        index: its place in the request, from 0.
+        provider: who tells of it.
+        event_at: UTC, by the provider's clock.
+        provider_event_id: the same for every delivery of the same event; at most 255 characters.
+        tenant_id, message_id: our own ids as they travelled with the message; None where they did not come back.
+        provider_message_id: the provider's name for the message, as its answer to the hand-over gave it.
+        smtp_id: the Message-ID as the provider saw it, without angle brackets.
+        recipient: the address that it is about, lower-case.
+        ip: one address that PostgreSQL's `inet` takes.
+        payload: everything else, safe for jsonb.
+    """
+
+    index: int
+    provider: str
+    event_type: EventType
+    event_at: datetime
+    provider_event_id: str
+    tenant_id: str | None
+    message_id: str | None
+    provider_message_id: str | None
+    smtp_id: str | None
+    recipient: str | None
+    url: str | None
+    ip: str | None
+    user_agent: str | None
+    confidence: Confidence
+    payload: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class EventFault:
+    """Why one event could not be translated: `not_an_object`, `unknown_event` or `bad_timestamp`."""
+
+    index: int
+    code: str
+    detail: str

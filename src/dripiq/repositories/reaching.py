@@ -1,0 +1,62 @@
+"""Which campaigns write to an address?
+
+A campaign writes to its contact's primary address of its channel; on e-mail, where there is none, to the contact's own. The contacts are looked through by
+address, for which no index serves on an application's own table: a walk over the tenant's contacts, once for however many addresses.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, text
+
+FIND_PREFERRED = text(
+    """
+    SELECT contact_id FROM dripiq_app.contact_channels
+    WHERE tenant_id = :tenant_id AND channel = :channel AND is_primary
+        AND (value = ANY (CAST(:addresses AS text[])) OR split_part(value, '@', 2) = ANY (CAST(:domains AS text[])))
+    """
+)
+
+FIND_OWNERS = text(
+    """
+    SELECT contact.id, contact.email
+    FROM (SELECT tenant_id, id, lower(record ->> 'email') AS email FROM dripiq_app.tenant_contacts) AS contact
+    WHERE contact.tenant_id = :tenant_id
+        AND (contact.email = ANY (CAST(:addresses AS text[])) OR split_part(contact.email, '@', 2) = ANY (CAST(:domains AS text[])))
+    """
+)
+
+READ_OPEN = text(
+    """
+    SELECT campaign.id, campaign.contact_id, preferred.value AS address
+    FROM dripiq_app.contact_campaigns AS campaign
+    LEFT JOIN dripiq_app.contact_channels AS preferred
+        ON preferred.tenant_id = :tenant_id AND preferred.contact_id = campaign.contact_id AND preferred.channel = :channel AND preferred.is_primary
+    WHERE campaign.tenant_id = :tenant_id AND campaign.contact_id = ANY (CAST(:contact_ids AS text[])) AND campaign.channel = :channel
+        AND campaign.status IN ('draft', 'active', 'paused')
+    ORDER BY campaign.id
+    """
+)
+
+
+def find_reaching(
+    connection: Connection, tenant_id: str, channel: str, addresses: Iterable[str] = (), domains: Iterable[str] = ()
+) -> dict[str, str]:
+    """The open campaigns that write to one of these addresses, or to an address of one of these domains: the address by the campaign's id.
+
+    Args:
+        addresses, domains: stored forms (`addresses.normalise_email`), lower-case.
+    """
+    wanted = {"addresses": sorted(set(addresses)), "domains": sorted(set(domains))}
+    if not any(wanted.values()):
+        return {}
+    asked = {"tenant_id": tenant_id, "channel": str(channel)}
+    people = set(connection.execute(FIND_PREFERRED, {**asked, **wanted}).scalars())
+    owned: dict[str, str] = {}
+    if channel == "email":
+        owned = {row.id: row.email for row in connection.execute(FIND_OWNERS, {"tenant_id": tenant_id, **wanted})}
+    if not people and not owned:
+        return {}
+    rows = connection.execute(READ_OPEN, {**asked, "contact_ids": sorted(people.union(owned))})
+    return {
+        row.id: row.address or owned[row.contact_id] for row in rows if row.address is None or row.contact_id in people
+    }
