@@ -40,12 +40,12 @@ class Worker:
                 self.recorded[move.event_ref] = replace(self.recorded[move.event_ref], taken_as=move.trigger)
         self.state = decision.after
 
-    def fire_until(self, end: datetime, now: datetime | None = None) -> None:
-        """Work the timers that are due by `end`, in their order; at their own time, or all of them `now`."""
+    def fire_until(self, end: datetime, now: datetime | None = None, *, backwards: bool = False) -> None:
+        """Work the timers that are due by `end`, in their order or against it; at their own time, or all of them `now`."""
         while due := [
             (a.run_at, a.ref.name, a.ref) for a in self.state.actions if a.ref.name != SEND and a.run_at <= end
         ]:
-            run_at, _, ref = min(due)
+            run_at, _, ref = max(due) if backwards else min(due)
             self.take([TimerDue(run_at, *ref)], now or run_at)
 
     @property
@@ -66,7 +66,7 @@ own_events = st.builds(
 @given(plans(), st.lists(own_events, max_size=5))
 def test_a_worker_that_lags_brings_a_campaign_to_where_a_prompt_one_does(of: Plan, events: list[Happened]) -> None:
     of = replace(of, quiet_hours=None)
-    prompt, lagging = Worker(of), Worker(of)
+    prompt, lagging, confused = Worker(of), Worker(of), Worker(of)
     assume(prompt.state.message is not None)
     for event in sorted(events, key=lambda event: (event.at, f"{event.trigger} {event.ref}")):
         prompt.fire_until(event.at - hours(0.1))
@@ -75,6 +75,9 @@ def test_a_worker_that_lags_brings_a_campaign_to_where_a_prompt_one_does(of: Pla
     lagging.take(events, END)
     lagging.fire_until(END, END)
     assert lagging.stands == prompt.stands
+    confused.take(events, END)
+    confused.fire_until(END, END, backwards=True)
+    assert confused.stands == prompt.stands, "whichever of several leases is worked first"
 
 
 # ---- what belongs to the contact, and a timer that nobody has worked yet

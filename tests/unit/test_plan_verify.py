@@ -238,6 +238,15 @@ def test_a_longer_timer_is_taken_where_an_event_makes_only_the_shorter_one_void(
     assert codes == ["never_taken", "unreachable_node"], "a click makes both void"
 
 
+def test_of_two_timers_of_one_instant_the_one_listed_first_goes_first_so_the_other_must_outlive_it() -> None:
+    both = (way("no_open", "b", after="P5D"), way("no_click", "c", after="P5D"))
+    assert found(plan_of(send("a", *both), send("b"), send("c"))) == [], "an open makes only no_open void"
+    assert found(plan_of(send("a", *reversed(both)), send("b"), send("c"))) == [
+        ("$.nodes[0].transitions[1].after", "never_taken", '"no_open" never comes to move anybody on, for "no_click" always does so after P5D, and is listed first: make it the earlier one, or remove it.'),
+        ("$.nodes[1]", "unreachable_node", 'Nothing that can happen leads to the node "b": give it a transition that does, or remove it.'),
+    ]  # fmt: skip
+
+
 def test_a_loop_that_nobody_can_go_round_is_none() -> None:
     plan = plan_of(send("a", way("no_open", "b")), send("b", way("spamreport", "a"), way("no_open", "stop")))
     assert [code for _, code, _ in found(plan)] == ["never_taken"]

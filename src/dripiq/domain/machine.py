@@ -7,6 +7,7 @@ times. Rules, from the plan language's reference:
 * An event belongs to the message of the present visit, or moves nothing; `unsubscribed`, `spamreport`, `bounced` and `replied` belong to the contact and
   count whenever they come.
 * A window (`within`) is held against the event's own time; a timer that was due before the event goes first.
+* Timers go off in the order of their times, at one instant in the order in which the plan lists them, however they come in.
 * A timer is void once a qualifying event of the kind it waits for was taken. A visit none of whose ways on can happen any more completes the campaign:
   a `CLOSE` action sees to that when the last window ends.
 """
@@ -30,6 +31,7 @@ from dripiq.domain.moves import (
     Happened,
     Input,
     Message,
+    OpenAction,
     Pause,
     Refused,
     Replan,
@@ -40,7 +42,7 @@ from dripiq.domain.moves import (
     TimerDue,
     Verdict,
 )
-from dripiq.domain.plan.model import ALWAYS_STOP, STOP, NodeAction, Plan
+from dripiq.domain.plan.model import ALWAYS_STOP, STOP, Node, NodeAction, Plan
 from dripiq.domain.replan import replan
 from dripiq.domain.states import CampaignStatus
 from dripiq.domain.timing import next_allowed
@@ -190,11 +192,30 @@ def _refuse(plan: Plan, state: State, event: Refused, now: datetime) -> Decision
 
 
 def _fire(plan: Plan, state: State, event: TimerDue, now: datetime) -> Decision:
-    """A timer takes its way on; the closing of the last window completes the campaign."""
+    """A timer takes its way on, after those that go before it; the closing of the last window completes the campaign."""
     ref = ActionRef(event.node_id, event.visit, event.name)
     # A plan changed in flight may have put it off while a worker held it.
     if event.name == SEND or not any(a.ref == ref and a.run_at <= event.at for a in state.actions):
         return _nothing(state, Verdict.OTHER_VISIT)
+    node = plan.node(event.node_id)
+    first = _first_timer(node, state)
+    if first.ref == ref:
+        return _go_off(plan, state, event, now)
+    # Another lease may hold it, and be worked later: which lease comes first decides nothing.
+    before = _go_off(plan, state, TimerDue(first.run_at, *first.ref), now)
+    left = any(action.ref == ref for action in before.after.actions)
+    return before.then(_fire(plan, before.after, event, now)) if left else before
+
+
+def _first_timer(node: Node, state: State) -> OpenAction:
+    """The timer whose turn it is: by time, at one instant in the order of the plan, at last what the plan does not list."""
+    places = {way.on.value: place for place, way in enumerate(node.transitions)}
+    timers = (action for action in state.actions if action.ref.name != SEND)
+    return min(timers, key=lambda a: (a.run_at, places.get(a.ref.name, len(places)), a.ref.name))
+
+
+def _go_off(plan: Plan, state: State, event: TimerDue, now: datetime) -> Decision:
+    ref = ActionRef(event.node_id, event.visit, event.name)
     done = frozenset({ref})
     if event.name == CLOSE:
         return complete(state, state, CLOSE, event.at, done=done)

@@ -43,7 +43,7 @@ START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 PEOPLE: Final = 1_000
 LONGEST_DAYS: Final = 3_660
 SHARE: Final = Share(actions=1_000_000, lease=timedelta(hours=6))
-"""All that is due at a stop in one lease: two timers of a visit that are due at one instant then have an order, which two leases would not give them."""
+"""All that is due at a stop in one lease, which is the quickest."""
 
 
 @dataclass(frozen=True, slots=True)

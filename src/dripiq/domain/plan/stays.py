@@ -3,7 +3,8 @@
 What the machine does at one node, said in advance. Each `Exit` is a way on that can really be taken, or the end of the campaign because none can happen any
 more. What can never be taken is left out:
 
-* a timer behind another that surely fires first: one that no event makes void without moving the campaign or making both void;
+* a timer behind another that surely fires first, at one instant because the plan lists it first: one that no event makes void without moving the
+  campaign or making both void;
 * an event of a message on a wait that no message comes before;
 * `unsubscribed` and `spamreport` to anything but `stop`: the machine passes them over.
 
@@ -150,10 +151,12 @@ class _Stay:
     def _can_fire(self, timer: Trigger, after: timedelta) -> bool:
         """Whether each timer that would surely fire earlier can be made void, and this one not with it."""
         awaited = AWAITED_BY_TIMER[timer]
+        listed = [way.on for way in self.node.transitions]
         return all(
             any(awaited not in met for met in self.voiders[other])
             for other, earlier in self.timers.items()
             if surplus(self.plan, earlier, after) < _NOTHING
+            or (surplus(self.plan, earlier, after) == _NOTHING and listed.index(other) < listed.index(timer))
         )
 
     def _voiders(self, timer: Trigger, after: timedelta) -> Iterator[frozenset[Trigger]]:

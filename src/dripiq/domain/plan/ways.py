@@ -79,9 +79,12 @@ def _never_taken(path: str, node: Node, way: Transition) -> Fault:
             "send one first, or remove the transition."
         )
         return Fault(f"{path}.on", FaultCode.NEVER_TAKEN, message)
-    after, first = min((timer.after, timer.on) for timer in node.timers if timer.after is not None)
+    first = min(
+        (timer for timer in node.timers if timer.after is not None), key=lambda timer: timer.after or timedelta(0)
+    )
+    alike = first.after == way.after
     message = (
-        f'"{way.on}" never comes to move anybody on, for "{first}" always does so after {format_duration(after)}: '
-        "make it the earlier one, or remove it."
+        f'"{way.on}" never comes to move anybody on, for "{first.on}" always does so after {format_duration(first.after or way.after)}'
+        f"{', and is listed first' if alike else ''}: make it the earlier one, or remove it."
     )
     return Fault(f"{path}.after", FaultCode.NEVER_TAKEN, message)
