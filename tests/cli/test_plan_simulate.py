@@ -29,7 +29,7 @@ def test_it_tells_what_the_plan_would_do_and_leaves_nothing(
     told = dripiq("plan", "simulate", plan, "--count", 30, "--picture", "flow.svg")
     assert told.code == 0
     assert "Nodes (messages)" in told.out
-    assert "All invariants hold." in told.out
+    assert "The engine's invariants hold." in told.out
     assert told.err == "The picture is flow.svg.\n"
     ElementTree.parse(tmp_path / "flow.svg")
     left = databases(database) - before

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from dripiq.cli.simulating import show_report
 from dripiq.domain.errors import ConflictError, InputError, PlanError
 from dripiq.engine.enroll import enroll
 from dripiq.simulate.audience import made_people
@@ -137,11 +138,35 @@ def test_text_messages_are_simulated_too(engine: Engine) -> None:
     assert 0 < counts.replied < 40
 
 
-def test_what_is_held_says_so_and_what_is_under_way_too(engine: Engine) -> None:
-    plan = email_plan({"id": "intro", "body": "Hello {{ contact.unheard_of }}"})
-    report = rehearse(engine, script(plan))
-    assert node(report, "intro").held == {"template_missing": 40}
-    assert [(o.status, o.reason) for o in report.outcomes] == [("active", "held: template_missing")]
+def test_what_is_held_says_so_and_which_field_is_missing_for_how_many(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = made_people(40)
+    people = [replace(row, name="" if row.line <= 11 else row.name) for row in people]
+    plan = email_plan(
+        {"id": "intro", "body": "Hello {{ contact.name }}"}, {"id": "more", "body": "{{ lead.headcount }}"}
+    )
+    plan["nodes"][0]["transitions"] = [{"on": "no_open", "to": "more"}]
+    report = rehearse(engine, Script(plan, people, behaviour=NOBODY_READS))
+    assert (node(report, "intro").held, node(report, "more").held) == (
+        {"template_missing": 10},
+        {"template_missing": 30},
+    )
+    assert ("active", "held: template_missing") in [(o.status, o.reason) for o in report.outcomes]
+    assert [(fault["path"], fault["code"]) for fault in report.as_json()["lacking"]] == [
+        ("$.nodes[0].subject", "missing_variable"),
+        ("$.nodes[0].body", "missing_variable"),
+        ("$.nodes[1].subject", "missing_variable"),
+        ("$.nodes[1].body", "unknown_variable"),
+    ]
+    show_report(report)
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Held, so that they got no more: 40 of 40 contacts (40 for template_missing). $.nodes[0].subject: missing_variable: "
+        in told
+    )
+    assert f"contact.name is missing for 10 of 40; first: {people[0].email}." in told
+    assert "$.nodes[1].body: unknown_variable: No lead has lead.headcount" in told
 
 
 def test_the_clock_runs_no_longer_than_asked(engine: Engine) -> None:
@@ -215,7 +240,7 @@ def _in_a_process(database: str, folder: Path, hash_seed: str) -> str:
 def test_timers_of_one_instant_have_one_order_for_everybody(engine: Engine) -> None:
     timers = [{"on": "no_open", "to": "b", "after": "P1D"}, {"on": "no_click", "to": "c", "after": "P1D"}]
     plan = email_plan({"id": "a", "transitions": timers}, {"id": "b"}, {"id": "c"})
-    assert ways(rehearse(engine, script(plan, behaviour=NOBODY_READS)), "a") == {"no_click": ("c", 40)}
+    assert ways(rehearse(engine, script(plan, behaviour=NOBODY_READS)), "a") == {"no_open": ("b", 40)}
 
 
 def test_who_watches_sees_the_clock_move_on(engine: Engine) -> None:

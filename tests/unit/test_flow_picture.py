@@ -31,7 +31,14 @@ def flow(node: str, entered: int, *ways: Way, action: str = "send") -> NodeFlow:
 def report(*nodes: NodeFlow) -> Report:
     terms = Terms(1, START, START + timedelta(days=3), timedelta(hours=1), Behaviour())
     return Report(
-        "hash", terms, 10, nodes, {}, [Outcome("completed", "sent", 9, {}), Outcome("stopped", "bounced", 1, {})], []
+        "hash",
+        terms,
+        10,
+        nodes,
+        {},
+        [Outcome("completed", "sent", 9, {}), Outcome("stopped", "bounced", 1, {})],
+        [],
+        [],
     )
 
 

@@ -249,8 +249,14 @@ def show_report(report: "Report") -> None:
         for breach in check.breaches[:20]:
             say(f"        - {breach}")
     say("")
+    if report.held:
+        reasons = ", ".join(f"{count} for {reason}" for reason, count in report.held.items())
+        say(f"Held, so that they got no more: {sum(report.held.values())} of {report.contacts} contacts ({reasons}).")
+        for fault in report.lacking:
+            say(f"{fault.path}: {fault.code}: {fault.message}")
+        say("")
     days = (report.terms.until - report.terms.start) / timedelta(days=1)
-    verdict = "All invariants hold." if report.holds else "Invariants are broken."
+    verdict = "The engine's invariants hold." if report.holds else "Invariants are broken."
     say(
         f"{report.contacts:,} contacts, {report.sent:,} messages, {days:.1f} virtual days, seed {report.terms.seed}. {verdict}"
     )

@@ -20,6 +20,7 @@ from dripiq.domain.errors import InputError
 from dripiq.domain.moves import NOBODY, Contact
 from dripiq.domain.plan.facts import facts
 from dripiq.domain.plan.model import CONTACT_ZONE, Plan
+from dripiq.domain.plan.variables import listed, variable_faults
 from dripiq.domain.plan.verify import check_plan
 from dripiq.engine.claim import Share
 from dripiq.engine.dispatch import Outbox
@@ -160,7 +161,7 @@ def rehearse(database: Engine, script: Script, watch: Callable[[Look], object] =
     with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         record = read_record(connection, [stage.tenant_id], virtual=True)
     return report_of(
-        plan, record, stage.mailboxes.received, stage.mailboxes.answered, stage.ids,
+        plan, record, stage.mailboxes.received, stage.mailboxes.answered, stage.ids, variable_faults(plan, listed(people)),
         Terms(script.seed, script.start, stage.clock.time, stage.clock.tick, script.behaviour),
     )  # fmt: skip
 

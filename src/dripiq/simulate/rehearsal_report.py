@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from dripiq.domain.events import EventType
+from dripiq.domain.plan.faults import Fault
 from dripiq.domain.plan.model import CONTACT_ZONE, Node, Plan
 from dripiq.domain.states import CampaignStatus, Confidence
 from dripiq.domain.variants import content_of
@@ -107,7 +108,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that a rehearsal has to say."""
+    """All that a rehearsal has to say; `lacking` is what templates ask for and these people have not, which holds their messages."""
 
     plan_hash: str
     terms: Terms
@@ -115,7 +116,13 @@ class Report:
     nodes: Sequence[NodeFlow]
     per_day: Mapping[str, int]
     outcomes: Sequence[Outcome]
+    lacking: Sequence[Fault]
     checks: Sequence[Check]
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """Contacts that are held at the end, by reason, most first."""
+        return dict(_ranked(sum((Counter(node.held) for node in self.nodes), Counter())))
 
     @property
     def sent(self) -> int:
@@ -141,6 +148,7 @@ class Report:
             "nodes": [_node_json(node) for node in self.nodes],
             "per_day": dict(self.per_day),
             "outcomes": [asdict(outcome) for outcome in self.outcomes],
+            "lacking": [asdict(fault) for fault in self.lacking],
             "holds": self.holds,
             "invariants": [
                 {
@@ -169,7 +177,8 @@ def _node_json(node: NodeFlow) -> dict[str, Any]:
 
 
 def report_of(
-    plan: Plan, record: Record, received: Sequence[ReceivedMail], answered: Sequence[Event], contact_ids: Mapping[str, str], terms: Terms
+    plan: Plan, record: Record, received: Sequence[ReceivedMail], answered: Sequence[Event], contact_ids: Mapping[str, str],
+    lacking: Sequence[Fault], terms: Terms,
 ) -> Report:  # fmt: skip
     """Draw up the report.
 
@@ -177,6 +186,7 @@ def report_of(
         record: all of the tenant's, after the clock's last stop.
         received, answered: the recipients' record: mails that came, and events that were told.
         contact_ids: by address.
+        lacking: what `variable_faults` says of the people.
     """
     campaigns = {campaign.id: campaign for campaign in record.campaigns}
     counts = _count(plan, record, {id: contact_ids[c.address or ""] for id, c in campaigns.items()})
@@ -188,6 +198,7 @@ def report_of(
         nodes=[_flow(node, record.moves, here, counts) for node in plan.nodes.values()],
         per_day=_per_day(plan, record.messages),
         outcomes=_outcomes(record, terms.start),
+        lacking=lacking,
         checks=check_all(record, received, answered, timedelta(0)),
     )
 

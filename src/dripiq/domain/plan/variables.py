@@ -5,10 +5,10 @@ their message; said here before anything runs, with counts. The values of sender
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from dripiq.domain.contact_file import ContactFile
+from dripiq.domain.contact_file import ContactFile, ContactRow
 from dripiq.domain.plan.faults import Fault, FaultCode, Hints, quoted
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.templates import Compiled, MissingVariable, TemplateError, compiled
@@ -93,9 +93,9 @@ def variable_faults(plan: Plan, people: Iterable[Listed], ignored: Iterable[str]
     return [fault for use in uses for fault in _faults(use, total, known, unused, hints)]
 
 
-def people_of(contents: ContactFile) -> Iterator[Listed]:
-    """The good rows of a contact file, with the records that an import makes of them."""
-    for row in contents.rows:
+def listed(rows: Iterable[ContactRow]) -> Iterator[Listed]:
+    """The rows of a contact file, by their addresses, with the records that an import makes of them."""
+    for row in rows:
         made = {"id": _GIVEN, "tenant_id": _GIVEN, "created_at": _GIVEN, "updated_at": _GIVEN}
         contact = {
             "email": row.email,
@@ -104,7 +104,13 @@ def people_of(contents: ContactFile) -> Iterator[Listed]:
             "external_ref": row.external_ref,
             "lead_id": _GIVEN,
         }
-        yield Listed(f"line {row.line}", contact | made, {"name": row.company} | made)
+        yield Listed(row.email, contact | made, {"name": row.company} | made)
+
+
+def people_of(contents: ContactFile) -> Iterator[Listed]:
+    """The good rows of a contact file, by their lines."""
+    for row, person in zip(contents.rows, listed(contents.rows), strict=True):
+        yield replace(person, where=f"line {row.line}")
 
 
 def _uses(plan: Plan) -> Iterator[_Use]:
