@@ -131,6 +131,15 @@ def test_a_mail_is_asked_for_as_sendgrid_wants_it_and_carries_our_ids() -> None:
     run(main())
 
 
+def test_a_mail_that_is_a_picture_alone_has_no_empty_text_for_sendgrid_to_refuse() -> None:
+    async def main() -> None:
+        async with HttpProvider().listening() as provider, sending(provider.url) as sender:
+            await sender.send(mails(1, body="", html='<img src="https://example.org/a.png">'))
+            assert [part["type"] for part in provider.asked[0].json["content"]] == ["text/html"]
+
+    run(main())
+
+
 def test_no_id_or_link_brings_a_header_of_its_own() -> None:
     async def main() -> None:
         async with HttpProvider().listening() as provider, sending(provider.url) as sender:

@@ -125,7 +125,7 @@ def test_the_printed_sql_of_one_revision_takes_it_back_and_brings_it_again(
 def test_printed_sql_refuses_to_lose_rows(database: str, run_sql: RunSql) -> None:
     run_sql(database, "INSERT INTO dripiq_app.tenants (id, name) VALUES ('t', 'Acme')")
     run_sql(database, "INSERT INTO dripiq_app.tenant_settings (id, tenant_id) VALUES ('s', 't')")
-    run_printed(database, migration_sql("0030:0026", down=True))
+    run_printed(database, migration_sql(f"{REVISIONS[-1]}:0026", down=True))
 
     with pytest.raises(psycopg.errors.RaiseException, match="rows of tenant_settings"):
         run_printed(database, migration_sql("0026", down=True))
