@@ -93,7 +93,11 @@ class LeadPointOfContact(HostStamped, Base):
     """A person at a lead. `external_ref` is the key under which another system knows them; `timezone` an IANA name."""
 
     __tablename__ = "lead_point_of_contacts"
-    __table_args__ = (UniqueConstraint("tenant_id", "external_ref"), Index(None, "lead_id"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "external_ref"),
+        Index(None, "lead_id"),
+        Index(None, "email", "tenant_id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id, sort_order=-1)
     tenant_id: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.tenants.id", ondelete="CASCADE"), deferred=True)

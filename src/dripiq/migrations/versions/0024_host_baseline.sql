@@ -46,3 +46,4 @@ CREATE TABLE dripiq_app.lead_point_of_contacts (
         FOREIGN KEY (lead_id) REFERENCES dripiq_app.leads (id) ON DELETE CASCADE
 );
 CREATE INDEX ix_lead_point_of_contacts_lead_id ON dripiq_app.lead_point_of_contacts (lead_id);
+CREATE INDEX ix_lead_point_of_contacts_email_tenant_id ON dripiq_app.lead_point_of_contacts (email, tenant_id);
