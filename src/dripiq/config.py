@@ -155,6 +155,10 @@ class Settings(BaseSettings):
     twilio_password: Reference | None = Field(
         default=None, description="Where the API key's secret, or the auth token, lies: `env:NAME` or `file:PATH`."
     )
+    twilio_auth_token: Reference | None = Field(
+        default=None,
+        description="Where the account's auth token lies, which signs Twilio's webhooks. Unset: twilio_password, where there is no twilio_user.",
+    )
     twilio_from: str | None = Field(
         default=None, description="The number that sends (E.164), or a Messaging Service's SID (MG…)."
     )
@@ -251,6 +255,11 @@ class Settings(BaseSettings):
         if self.pooled and self.direct_url is None:
             raise ValueError("pooled needs direct_url, for migrations")
         return self
+
+    @property
+    def twilio_webhook_token(self) -> SecretReference | None:
+        """Where the token lies that signs Twilio's webhooks; None: there is none, and they are closed."""
+        return self.twilio_auth_token or (self.twilio_password if self.twilio_user is None else None)
 
     @property
     def migration_url(self) -> str | None:

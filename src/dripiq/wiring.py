@@ -125,8 +125,8 @@ def unsubscribe_links(settings: Settings) -> Unsubscribe | None:
     if settings.public_url is None or settings.secret is None:
         return None
     base, secret = settings.public_url.rstrip("/"), settings.secret.get_secret_value()
-    return lambda tenant_id, address: (
-        f"{base}/unsubscribe/{sign(Subscription(tenant_id, Channel.EMAIL, address), secret)}"
+    return lambda tenant_id, channel, address: (
+        f"{base}/unsubscribe/{sign(Subscription(tenant_id, channel, address), secret)}"
     )
 
 

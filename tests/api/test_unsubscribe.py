@@ -97,7 +97,7 @@ def test_the_links_that_go_out_with_messages_work(api: Api) -> None:
     tenant = api.tenant()
     make = unsubscribe_links(Settings(public_url=f"http://127.0.0.1:{api.port}/", secret=SECRET))
     assert make is not None
-    assert httpx.post(make(tenant, "ann@example.com"), data=ONE_CLICK).status_code == 200
+    assert httpx.post(make(tenant, Channel.EMAIL, "ann@example.com"), data=ONE_CLICK).status_code == 200
     assert [row.value for row in api.suppressions()] == ["ann@example.com"]
 
 

@@ -38,6 +38,7 @@ WHOSE_IS_IT = {
     "FIND_UNREAD_TENANTS": "which tenants have mail to read",
     "FIND_TENANTS_BY_RECIPIENT": "a mail names the address of ours that it was sent to, and no tenant",
     "FIND_TENANTS_BY_ANSWERED": "and the mail that it answers",
+    "FIND_TENANTS_BY_WRITER": "a text names the two numbers, and no tenant",
 }
 """The look-ups that find out whose something is, and why they cannot be told."""
 

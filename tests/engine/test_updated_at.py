@@ -20,7 +20,7 @@ import dripiq
 from dripiq import repositories
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.domain.limits import Period
-from dripiq.domain.states import Channel, LimitScope, Resolution
+from dripiq.domain.states import Channel, LimitScope, Resolution, SuppressionSource, SuppressionType
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.limit import set_limit
@@ -30,6 +30,7 @@ from dripiq.engine.steer import pause_sending, resume_sending, stop
 from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire
 from dripiq.engine.verify_sender import ask, confirm
+from dripiq.repositories.intake import Lift, lift_suppressions
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.schema.security import protected_tables
 from tests.engine.conftest import ONE_MAIL, HandClock, World, email_plan
@@ -199,6 +200,12 @@ def live_through_everything(world: World) -> None:
     for _ in range(2):
         with world.database.begin() as connection:
             suppress(connection, world.tenant_id, ["x@example.com"], now=world.clock.now(connection))
+    by_reply = {"channel": Channel.SMS, "kind": SuppressionType.UNSUBSCRIBE, "source": SuppressionSource.REPLY}
+    with world.database.begin() as connection:
+        suppress(connection, world.tenant_id, ["+491"], now=world.clock.now(connection), **by_reply)  # type: ignore[arg-type]
+    with world.database.begin() as connection:
+        now = world.clock.now(connection)
+        lift_suppressions(connection, world.tenant_id, [Lift("sms", "+491", now)], now)
 
     world.clock.pass_(hours=1)
     world.enroll(follow_up)

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from dripiq.api import health, inbound, unsubscribe, webhooks
+from dripiq.api import health, inbound, twilio, unsubscribe, webhooks
 from dripiq.api.problems import answer_errors_with_problems
 from dripiq.config import Settings
 from dripiq.wiring import Database
@@ -19,6 +19,7 @@ def make_app(settings: Settings, database: Database) -> FastAPI:
     app = FastAPI(title="dripiq", version=version("dripiq"), docs_url=None, redoc_url=None)
     answer_errors_with_problems(app)
     app.include_router(webhooks.make_router(settings, database))
+    app.include_router(twilio.make_router(settings, database))
     app.include_router(inbound.make_router(settings, database))
     app.include_router(unsubscribe.make_router(settings, database))
     app.include_router(health.make_router(database))

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dripiq.domain.events import EventType
-from dripiq.domain.states import Confidence
+from dripiq.domain.states import Channel, Confidence
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text message to us: our number that it came to, and its text."""
+
+    to_address: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,8 @@ class ProviderEvent:
         recipient: the address that it is about, lower-case.
         ip: one address that PostgreSQL's `inet` takes.
         payload: everything else, safe for jsonb.
+        channel: over which the message went, where we do not know the message ourselves.
+        said: what somebody wrote to us; its message is the last that they were sent.
     """
 
     index: int
@@ -42,6 +52,8 @@ class ProviderEvent:
     user_agent: str | None
     confidence: Confidence
     payload: dict[str, object]
+    channel: Channel = Channel.EMAIL
+    said: Said | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ __all__ = [
     "SIGNATURE_HEADER",
     "TIMESTAMP_HEADER",
     "RawEvent",
+    "read_events",
     "routing_of",
     "split_events",
     "translate",
@@ -82,6 +83,13 @@ _NOT_THE_ADDRESS = ("content", "reputation", "frequency", "technical")
 _FAULTS_OF_THE_ADDRESS = frozenset({0, 1, 2})
 _FAULTS_OF_SOMETHING_ELSE = frozenset({(1, 7), (1, 8), (2, 2), (2, 3)})
 _ID_LENGTH = 255
+
+
+def read_events(raw: bytes, _received_at: datetime) -> tuple[list[ProviderEvent], list[EventFault]]:
+    """The events of an archived request, and what of it cannot be translated. Raises InputError: `not_json`, `not_an_array`."""
+    translated = [translate(element.value, element.index) for element in split_events(raw)]
+    events = [event for event in translated if isinstance(event, ProviderEvent)]
+    return events, [fault for fault in translated if isinstance(fault, EventFault)]
 
 
 def translate(event: object, index: int) -> ProviderEvent | EventFault:

@@ -1,6 +1,6 @@
 """`dripiq quarantine`: what providers told us that no tenant could be found for."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,8 +36,6 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a part of a request: its events, each with the tenant that it names and the provider's id of its message."""
-    from dripiq.channels.sendgrid_events import routing_of, split_events
-    from dripiq.channels.sendgrid_request import jsonb_safe
     from dripiq.repositories.quarantined import read_quarantined
 
     with open_transaction() as (connection, _):
@@ -49,28 +47,41 @@ def show(
             facts={"ids": [quarantine_id]},
         )
     try:
-        values = [raw.value for raw in split_events(row.raw)]
+        events = _events_of(row.provider, row.raw)
     except InputError as error:
         note(f"Its events cannot be read ({error.error_code}).")
-        values = []
-    routes = [routing_of(value) for value in values]
+        events = []
     if as_json:
-        events = [
-            {"tenant": tenant, "provider_message_id": message, "event": jsonb_safe(value)}
-            for (tenant, message), value in zip(routes, values, strict=True)
-        ]
         head = {name: getattr(row, name) for name in ("id", "provider", "received_at", "reason", "payload_hash")}
         show_json({**head, "bytes": len(row.raw), "events": events})
         return
     say(
-        f"{row.provider}, received {row.received_at:%Y-%m-%d %H:%M:%S} UTC: {row.reason}, {len(row.raw):,} bytes, {len(values)} events"
+        f"{row.provider}, received {row.received_at:%Y-%m-%d %H:%M:%S} UTC: {row.reason}, {len(row.raw):,} bytes, {len(events)} events"
     )
-    said = [value if isinstance(value, dict) else {} for value in values]
-    rows = [
-        {"event": each.get("event"), "email": each.get("email"), "tenant": tenant, "provider_message_id": message}
-        for (tenant, message), each in zip(routes, said, strict=True)
+    rows = []
+    for each in events:
+        said = each["event"] if isinstance(each["event"], dict) else {}
+        what = said.get("event") or said.get("MessageStatus") or said.get("Body")
+        rows.append({**each, "event": what, "address": said.get("email") or said.get("To")})
+    show_table(rows, ("event", "address", "tenant", "provider_message_id"), title="Events")
+
+
+def _events_of(provider: str, raw: bytes) -> list[dict[str, Any]]:
+    """The events of a part of a request as they came, each with the tenant that it names and the provider's id of its message."""
+    from dripiq.channels import sendgrid_events, twilio_events
+    from dripiq.channels.sendgrid_request import jsonb_safe
+    from dripiq.channels.twilio_request import unpack
+
+    if provider == twilio_events.PROVIDER:
+        routing = twilio_events.routing_of(raw)
+        form = jsonb_safe(dict(unpack(raw)[1]))
+        return [{"tenant": routing.tenant_id, "provider_message_id": routing.sid, "event": form}]
+    values = [element.value for element in sendgrid_events.split_events(raw)]
+    return [
+        {"tenant": tenant, "provider_message_id": message, "event": jsonb_safe(value)}
+        for value in values
+        for tenant, message in [sendgrid_events.routing_of(value)]
     ]
-    show_table(rows, ("event", "email", "tenant", "provider_message_id"), title="Events")
 
 
 @app.command()

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from dripiq.channels.sendgrid_events import PROVIDER
 from dripiq.domain.moves import Input
 from dripiq.domain.states import DeliveryStatus, MessageStatus
 from dripiq.engine.translation import (
@@ -40,7 +39,7 @@ class Page:
 
     Attributes:
         missing: the events to store, one for each id of the provider's.
-        dropped: the ids of events that are not there because their month is not kept.
+        dropped: the names of events (provider, id) that are not there because their month is not kept.
         facts: of the messages that rise.
         unproven: the messages that an event proves to be accepted, while nobody has recorded it.
         suppressions: those that are not there.
@@ -50,7 +49,7 @@ class Page:
     """
 
     missing: Sequence[Tied]
-    dropped: frozenset[str]
+    dropped: frozenset[tuple[str, str]]
     differing: Sequence[Difference]
     facts: Sequence[StatusFact]
     unproven: frozenset[str]
@@ -72,13 +71,11 @@ def compare(
     deliveries = read_archived(connection, tenant_id, delivery_ids)
     reads = [read_delivery(delivery) for delivery in deliveries]
     tied = tie(connection, tenant_id, [event for read in reads for event in read.events])
-    known = read_known_events(connection, tenant_id, PROVIDER, {t.event.provider_event_id for t in tied})
-    fresh = {t.event.provider_event_id: t for t in reversed(tied) if t.event.provider_event_id not in known}
+    known = read_known_events(connection, tenant_id, map(_name, tied))
+    fresh = {_name(t): t for t in reversed(tied) if _name(t) not in known}
     dropped = frozenset(name for name, t in fresh.items() if first_kept is not None and t.event.event_at < first_kept)
-    missing = [
-        t for t in tied if fresh.get(t.event.provider_event_id) is t and t.event.provider_event_id not in dropped
-    ]
-    agreeing = [t for t in tied if _is_stored(t, known.get(t.event.provider_event_id, ()))]
+    missing = [t for t in tied if fresh.get(_name(t)) is t and _name(t) not in dropped]
+    agreeing = [t for t in tied if _is_stored(t, known.get(_name(t), ()))]
     sound = missing + agreeing
     outcomes = [finished(read) for read in reads]
     changed = [o for o, d in zip(outcomes, deliveries, strict=True) if (o.status, o.error) != (d.status, d.error)]
@@ -86,7 +83,7 @@ def compare(
     return Page(
         missing=missing,
         dropped=dropped,
-        differing=[each for t in tied if (each := _difference(t, known.get(t.event.provider_event_id, ())))],
+        differing=[each for t in tied if (each := _difference(t, known.get(_name(t), ())))],
         facts=_rising(connection, tenant_id, [t for t in sound if move or not _is_unproven(t)]),
         unproven=frozenset(t.message.id for t in sound if _is_unproven(t)),
         suppressions=lacking(connection, tenant_id, _latest(suppressions_of(sound))),
@@ -94,6 +91,10 @@ def compare(
         readable=sum(o.id in failed and o.status == DeliveryStatus.PROCESSED for o in changed),
         inputs=inputs_of(telling_of(connection, tenant_id, missing), proving=sound),
     )
+
+
+def _name(tied: Tied) -> tuple[str, str]:
+    return tied.event.provider, tied.event.provider_event_id
 
 
 def _is_unproven(tied: Tied) -> bool:

@@ -12,8 +12,17 @@ from sqlalchemy import Connection
 from dripiq.domain.states import Channel
 from dripiq.engine.closing import campaigns_of, find_closed, with_closed_stopped
 from dripiq.engine.react import answer, replied_in, with_colleagues_stopped
-from dripiq.engine.translation import Tied, facts_of, inputs_of, row_of, suppressions_of, telling_of
-from dripiq.repositories.intake import insert_events, raise_statuses, upsert_suppressions
+from dripiq.engine.translation import (
+    Tied,
+    facts_of,
+    inbound_of,
+    inputs_of,
+    lifts_of,
+    row_of,
+    suppressions_of,
+    telling_of,
+)
+from dripiq.repositories.intake import insert_events, lift_suppressions, raise_statuses, upsert_suppressions
 from dripiq.repositories.receiving import InboundRow, insert_inbound
 from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.repositories.standing import lock_campaigns, read_colleagues
@@ -34,12 +43,14 @@ def hear(
     heard = inputs_of(telling)
     colleagues = read_colleagues(connection, tenant_id, replied_in(heard))
     campaigns = lock_campaigns(connection, tenant_id, campaigns_of(heard, colleagues, closed))
-    insert_inbound(connection, tenant_id, inbound, now)
+    insert_inbound(connection, tenant_id, [*inbound, *inbound_of(tied)], now)
     fresh_ids = insert_events(connection, tenant_id, [row_of(t) for t in tied], now)
     fresh = [t for t in tied if t.id in fresh_ids]
     raise_statuses(connection, tenant_id, facts_of(fresh), now)
     if suppressions := suppressions_of(fresh):
         upsert_suppressions(connection, tenant_id, suppressions, now)
+    if lifts := lifts_of(fresh):
+        lift_suppressions(connection, tenant_id, lifts, now)
     inputs = with_colleagues_stopped(inputs_of([t for t in telling if t.id in fresh_ids]), colleagues, now)
     inputs = with_closed_stopped(inputs, closed, fresh_ids, now)
     answer(connection, tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from dripiq.channels.sendgrid_events import PROVIDER, split_events
-from dripiq.engine.slices import UNKNOWN_TENANT, join_events, route_events, slice_of
-from dripiq.repositories.archive import Stray, archive, notify_work, quarantine
+from dripiq.channels import sendgrid_events
+from dripiq.engine.slices import cut
+from dripiq.repositories.archive import archive, notify_work, quarantine
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,18 @@ class Receipt:
     changed: bool
 
 
-def ingest(connection: Connection, raw: bytes, now: datetime) -> Receipt:
-    """Archive one verified SendGrid request in the caller's transaction; answer the provider once it is committed.
+def ingest(connection: Connection, raw: bytes, now: datetime, provider: str = sendgrid_events.PROVIDER) -> Receipt:
+    """Archive one verified request in the caller's transaction; answer the provider once it is committed.
+
+    Args:
+        provider: who sent it, one of `event_readers.EVENT_READERS`.
 
     Raises:
-        InputError: the body is no JSON array of events; nothing is written.
+        InputError: nothing of it can be read (SendGrid's is no JSON array, Twilio's no form); nothing is written.
     """
-    events = split_events(raw)
-    by_tenant, strays = route_events(connection, events)
-    whole = len(by_tenant) == 1 and not strays
-    slices = [slice_of(t, raw if whole else join_events(own)) for t, own in sorted(by_tenant.items())]
-    stored = archive(connection, PROVIDER, slices, now)
-    lost = [Stray(UNKNOWN_TENANT, join_events(strays))] if strays else []
-    put_aside = quarantine(connection, PROVIDER, lost, now)
+    parts = cut(connection, provider, raw)
+    stored = archive(connection, provider, parts.slices, now)
+    put_aside = quarantine(connection, provider, parts.strays, now)
     if stored:
         notify_work(connection)
-    return Receipt(stored, len(slices) - stored, len(strays), changed=stored + put_aside > 0)
+    return Receipt(stored, len(parts.slices) - stored, parts.stray_events, changed=stored + put_aside > 0)

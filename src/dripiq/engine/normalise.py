@@ -4,20 +4,25 @@ One transaction for a batch of one tenant's deliveries: events, message statuses
 bad event costs that one; a message in doubt that a provider speaks of was accepted.
 """
 
-from sqlalchemy import Engine
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from dripiq.channels.event_readers import EVENT_READERS, TIMELESS
+from dripiq.channels.provider_events import ProviderEvent
 from dripiq.domain.states import DeliveryStatus
 from dripiq.engine.clock import Clock
 from dripiq.engine.hear import hear
 from dripiq.engine.translation import MAX_BYTES, finished, is_about_data, read_delivery, tie
 from dripiq.repositories.intake import Finished, find_received_tenants, finish_deliveries, read_received, take_turn
+from dripiq.repositories.replaying import read_known_events
 
 
 def find_tenants(database: Engine) -> list[str]:
     """The tenants with deliveries that wait to be normalised."""
     with database.begin() as connection:
-        return find_received_tenants(connection)
+        return find_received_tenants(connection, EVENT_READERS)
 
 
 def normalise(database: Engine, clock: Clock, tenant_id: str, *, limit: int = 50) -> int:
@@ -34,7 +39,7 @@ def normalise(database: Engine, clock: Clock, tenant_id: str, *, limit: int = 50
         return normalise(database, clock, tenant_id, limit=1)
     with database.begin() as connection:
         if take_turn(connection, tenant_id):
-            for delivery in read_received(connection, tenant_id, 1, MAX_BYTES):
+            for delivery in read_received(connection, tenant_id, EVENT_READERS, 1, MAX_BYTES):
                 failed = Finished(delivery.id, DeliveryStatus.FAILED, "the database refused it")
                 finish_deliveries(connection, tenant_id, [failed], clock.now(connection))
     return 1
@@ -44,11 +49,22 @@ def _work(database: Engine, clock: Clock, tenant_id: str, limit: int) -> int:
     with database.begin() as connection:
         if not take_turn(connection, tenant_id):
             return 0
-        deliveries = read_received(connection, tenant_id, limit, MAX_BYTES)
+        deliveries = read_received(connection, tenant_id, EVENT_READERS, limit, MAX_BYTES)
         if deliveries:
             reads = [read_delivery(delivery) for delivery in deliveries]
-            events = [event for read in reads for event in read.events]
+            events = _once(connection, tenant_id, [event for read in reads for event in read.events])
             now = clock.now(connection)
             hear(connection, tenant_id, tie(connection, tenant_id, events), now)
             finish_deliveries(connection, tenant_id, [finished(read) for read in reads], now)
         return len(deliveries)
+
+
+def _once(connection: Connection, tenant_id: str, events: Sequence[ProviderEvent]) -> list[ProviderEvent]:
+    """The events, without those that were told before at another time: who does not say when something happened may tell it again in other bytes."""
+    timeless = {(e.provider, e.provider_event_id): e for e in reversed(events) if e.provider in TIMELESS}
+    known = read_known_events(connection, tenant_id, timeless) if timeless else {}
+    return [
+        e
+        for e in events
+        if (name := (e.provider, e.provider_event_id)) not in timeless or (timeless[name] is e and name not in known)
+    ]

@@ -16,7 +16,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from dripiq.channels.sendgrid_events import PROVIDER
+from dripiq.channels.event_readers import EVENT_READERS
 from dripiq.db.partitions import list_months
 from dripiq.domain.errors import InputError
 from dripiq.domain.states import Channel
@@ -24,9 +24,16 @@ from dripiq.engine.clock import Clock
 from dripiq.engine.closing import find_closed, with_closed_stopped
 from dripiq.engine.comparison import Difference, Page, compare
 from dripiq.engine.react import answer, replied_in, with_colleagues_stopped
-from dripiq.engine.translation import MAX_BYTES, is_about_data, row_of
+from dripiq.engine.translation import MAX_BYTES, inbound_of, is_about_data, lifts_of, row_of
 from dripiq.repositories.archive import notify_work
-from dripiq.repositories.intake import finish_deliveries, insert_events, raise_statuses, upsert_suppressions
+from dripiq.repositories.intake import (
+    finish_deliveries,
+    insert_events,
+    lift_suppressions,
+    raise_statuses,
+    upsert_suppressions,
+)
+from dripiq.repositories.receiving import insert_inbound
 from dripiq.repositories.replaying import Archived, count_archived, page_archived, wait_for_turn
 from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.repositories.standing import lock_campaigns, read_colleagues
@@ -84,9 +91,11 @@ class Report:
     def note(self, page: Page, *, move: bool) -> None:
         """Add what a page says."""
         self.readable += page.readable
-        self.dropped += sum(self._first("dropped", name) for name in page.dropped)
+        self.dropped += sum(self._first("dropped", *name) for name in page.dropped)
         self.events.update(
-            str(t.event.event_type) for t in page.missing if self._first("event", t.event.provider_event_id)
+            str(t.event.event_type)
+            for t in page.missing
+            if self._first("event", t.event.provider, t.event.provider_event_id)
         )
         self.statuses.update(str(f.status) for f in page.facts if self._first("status", f.message_id))
         self.unproven += sum(self._first("unproven", name) for name in page.unproven)
@@ -125,7 +134,7 @@ def plan_replay(connection: Connection, scope: Scope, tenant_id: str | None) -> 
             code="month_not_kept",
             facts={"since": scope.since.isoformat(), "first_kept": first.isoformat()},
         )
-    archived = count_archived(connection, PROVIDER, scope.since, scope.until, tenant_id)
+    archived = count_archived(connection, EVENT_READERS, scope.since, scope.until, tenant_id)
     return replace(scope, first_kept=first), archived
 
 
@@ -147,7 +156,7 @@ def replay(
 
 def _pages(database: Engine, tenant_id: str, scope: Scope) -> Iterator[list[str]]:
     with database.connect() as connection:
-        yield from page_archived(connection, tenant_id, PROVIDER, scope.since, scope.until, PAGE, MAX_BYTES)
+        yield from page_archived(connection, tenant_id, EVENT_READERS, scope.since, scope.until, PAGE, MAX_BYTES)
 
 
 def _work(database: Engine, clock: Clock, report: Report, ids: Sequence[str], scope: Scope) -> None:
@@ -179,10 +188,13 @@ def _write(connection: Connection, tenant_id: str, page: Page, now: datetime, *,
         closed = find_closed(connection, tenant_id, page.missing)
         inputs = with_closed_stopped(inputs, closed, {each.cause for each in closed}, now)
     campaigns = lock_campaigns(connection, tenant_id, inputs) if inputs else []
+    insert_inbound(connection, tenant_id, inbound_of(page.missing), now)
     insert_events(connection, tenant_id, [row_of(tied) for tied in page.missing], now)
     raise_statuses(connection, tenant_id, page.facts, now)
     if page.suppressions:
         upsert_suppressions(connection, tenant_id, page.suppressions, now)
+    if lifts := lifts_of(page.missing):
+        lift_suppressions(connection, tenant_id, lifts, now)
     if page.finished:
         finish_deliveries(connection, tenant_id, page.finished, now)
     if campaigns:

@@ -1,7 +1,7 @@
 """How does what is in quarantine come to its tenant?
 
-By a person who names the tenant (`route`), or by looking again for the tenant of each event (`route_again`): its custom argument, else the provider's
-message id, as on arrival. It becomes that tenant's delivery with the time at which it was received, and leaves the quarantine in the same transaction.
+By a person who names the tenant (`route`), or by looking again for the tenant of each event (`route_again`), as on arrival. It
+becomes that tenant's delivery with the time at which it was received, and leaves the quarantine in the same transaction.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from dripiq.channels.sendgrid_events import RawEvent, split_events
 from dripiq.domain.errors import InputError, NotFoundError
-from dripiq.engine.slices import UNKNOWN_TENANT, join_events, route_events, slice_of
-from dripiq.repositories.archive import Slice, Stray, archive, notify_work, quarantine
+from dripiq.engine.slices import UNKNOWN_TENANT, cut, slice_of
+from dripiq.repositories.archive import Slice, archive, notify_work, quarantine
 from dripiq.repositories.quarantined import page_quarantined, take_quarantined
 
 PAGE = 20
@@ -68,31 +67,18 @@ def route_again(database: Engine, after: str = "", limit: int = PAGE) -> Routed:
     with database.begin() as connection:
         page = page_quarantined(connection, UNKNOWN_TENANT, after, limit)
         for row in page:
-            by_tenant, strays = _tenants_of(connection, row)
-            if by_tenant:
+            try:
+                parts = cut(connection, row.provider, row.raw)
+            except InputError:  # nothing of it can be read: only a person can say whose it is
+                continue
+            if parts.slices:
                 take_quarantined(connection, [row.id])
-                slices = [
-                    slice_of(t, join_events(own) if strays or len(by_tenant) > 1 else row.raw)
-                    for t, own in sorted(by_tenant.items())
-                ]
-                stored += _archive(connection, row, slices)
-                quarantine(
-                    connection,
-                    row.provider,
-                    [Stray(row.reason, join_events(strays))] if strays else [],
-                    row.received_at,
-                )
-                emptied += not strays
+                stored += _archive(connection, row, parts.slices)
+                quarantine(connection, row.provider, parts.strays, row.received_at)
+                emptied += not parts.strays
         if stored:
             notify_work(connection)
     return Routed(len(page), emptied, stored, page[-1].id if len(page) == limit else None)
-
-
-def _tenants_of(connection: Connection, row: Any) -> tuple[dict[str, list[RawEvent]], list[RawEvent]]:
-    try:
-        return route_events(connection, split_events(row.raw))
-    except InputError:  # nothing of it can be read: only a person can say whose it is
-        return {}, []
 
 
 def _archive(connection: Connection, row: Any, slices: Sequence[Slice]) -> int:

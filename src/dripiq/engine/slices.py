@@ -1,39 +1,109 @@
-"""Whose is each event of a request, and how is a tenant's part of it kept?"""
+"""Whose is each event of a request, and how is a tenant's part of it kept?
+
+What names a tenant is believed where it is one of ours; what names none is its message's tenant's. What names somebody whom we do not know, but is about a
+message of ours, speaks for somebody else: only a person can say whose it is.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import orjson
 from sqlalchemy import Connection
 
-from dripiq.channels.sendgrid_events import PROVIDER, RawEvent, routing_of
-from dripiq.repositories.archive import Slice, find_tenants, find_tenants_by_provider_id
+from dripiq.channels import sendgrid_events, twilio_events
+from dripiq.domain.states import Channel
+from dripiq.repositories.archive import Slice, Stray, find_tenants, find_tenants_by_provider_id
+from dripiq.repositories.texts import find_tenants_by_writer
 
-UNKNOWN_TENANT = "unknown_tenant"
+UNKNOWN_TENANT: Final = "unknown_tenant"
 """Why a part of a request is in quarantine whose tenant was not found."""
+OTHER_TENANT: Final = "other_tenant"
+"""Why a part of a request is in quarantine that names a tenant, and a message of another's."""
 
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"[0-9][eE]-[0-9]{4}|\.[0-9]{1000}")
 """PostgreSQL's numeric ends at 16,383 decimal places, where a float would round. (Numbers beyond a double are no JSON to orjson.)"""
 
 
-def route_events(
-    connection: Connection, events: Sequence[RawEvent]
-) -> tuple[dict[str, list[RawEvent]], list[RawEvent]]:
-    """The events of each tenant, and those of nobody: by the custom argument, else by the provider's message id."""
-    routes = [routing_of(event.value) for event in events]
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A request, cut: each tenant's slice, what has none, and how many events that is."""
+
+    slices: Sequence[Slice]
+    strays: Sequence[Stray]
+    stray_events: int
+
+
+def cut(connection: Connection, provider: str, raw: bytes) -> Parts:
+    """Cut a request by tenants.
+
+    Args:
+        provider: who sent it; one that does not tell of events is nobody's.
+
+    Raises:
+        InputError: nothing of it can be read.
+    """
+    if provider == sendgrid_events.PROVIDER:
+        return _cut_events(connection, raw)
+    if provider == twilio_events.PROVIDER:
+        return _cut_text(connection, raw)
+    return Parts((), (Stray(UNKNOWN_TENANT, raw),), 1)
+
+
+def _cut_events(connection: Connection, raw: bytes) -> Parts:
+    """SendGrid's: by the custom argument, else by SendGrid's message id."""
+    events = sendgrid_events.split_events(raw)
+    routes = [sendgrid_events.routing_of(event.value) for event in events]
+    owners = _owners(connection, sendgrid_events.PROVIDER, routes)
+    by_owner: dict[str, list[sendgrid_events.RawEvent]] = {}
+    for event, owner in zip(events, owners, strict=True):
+        by_owner.setdefault(owner, []).append(event)
+    whole = len(by_owner) == 1
+    strays = [
+        Stray(reason, join_events(by_owner[reason])) for reason in (UNKNOWN_TENANT, OTHER_TENANT) if reason in by_owner
+    ]
+    slices = [
+        slice_of(owner, raw if whole else join_events(own))
+        for owner, own in sorted(by_owner.items())
+        if owner not in (UNKNOWN_TENANT, OTHER_TENANT)
+    ]
+    return Parts(slices, strays, sum(len(by_owner.get(reason, ())) for reason in (UNKNOWN_TENANT, OTHER_TENANT)))
+
+
+def _cut_text(connection: Connection, raw: bytes) -> Parts:
+    """Twilio's: a report by our ids in its address, else by Twilio's name for the message; a text by who was written to last.
+
+    A STOP or START concerns everybody who writes from that number: each of them hears it.
+    """
+    routing = twilio_events.routing_of(raw)
+    if routing.writer is None:
+        (owner,) = _owners(connection, twilio_events.PROVIDER, [(routing.tenant_id, routing.sid)])
+        owners = [owner]
+    else:
+        found = find_tenants_by_writer(connection, Channel.SMS, routing.writer)
+        owners = (found if routing.is_stop_or_start else found[:1]) or [UNKNOWN_TENANT]
+    if owners[0] in (UNKNOWN_TENANT, OTHER_TENANT):
+        return Parts((), (Stray(owners[0], raw),), 1)
+    return Parts([Slice(owner, raw, fits_jsonb=False) for owner in sorted(owners)], (), 0)
+
+
+def _owners(connection: Connection, provider: str, routes: Sequence[tuple[str | None, str | None]]) -> list[str]:
+    """The tenant of each event, by the tenant that it names and the provider's id of its message; else why it has none."""
     named = find_tenants(connection, {tenant_id for tenant_id, _ in routes if tenant_id})
     nameless = {message_id for tenant_id, message_id in routes if tenant_id not in named and message_id}
-    by_message = find_tenants_by_provider_id(connection, PROVIDER, nameless) if nameless else {}
-    by_tenant: dict[str, list[RawEvent]] = {}
-    strays: list[RawEvent] = []
-    for event, (named_tenant, message_id) in zip(events, routes, strict=True):
-        tenant_id = named_tenant if named_tenant in named else by_message.get(message_id or "")
-        if tenant_id is None:
-            strays.append(event)
+    by_message = find_tenants_by_provider_id(connection, provider, nameless) if nameless else {}
+    owners = []
+    for tenant_id, message_id in routes:
+        known = by_message.get(message_id or "")
+        if tenant_id in named:
+            owners.append(tenant_id or "")
+        elif tenant_id:
+            owners.append(OTHER_TENANT if known is not None else UNKNOWN_TENANT)
         else:
-            by_tenant.setdefault(tenant_id, []).append(event)
-    return by_tenant, strays
+            owners.append(known or UNKNOWN_TENANT)
+    return owners
 
 
 def slice_of(tenant_id: str, raw: bytes) -> Slice:
@@ -41,7 +111,7 @@ def slice_of(tenant_id: str, raw: bytes) -> Slice:
     return Slice(tenant_id, raw, _fits_jsonb(raw))
 
 
-def join_events(events: Iterable[RawEvent]) -> bytes:
+def join_events(events: Iterable[sendgrid_events.RawEvent]) -> bytes:
     """Events as one request would have brought them, each byte for byte."""
     return b"[" + b",".join(event.raw for event in events) + b"]"
 

@@ -14,17 +14,26 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from dripiq.channels.event_readers import EVENT_READERS
 from dripiq.channels.provider_events import EventFault, ProviderEvent
-from dripiq.channels.sendgrid_events import split_events, translate
 from dripiq.domain.addresses import domain_of
 from dripiq.domain.errors import InputError
-from dripiq.domain.events import MESSAGE_STATUS_OF_EVENT, SUPPRESSION_OF_EVENT
+from dripiq.domain.events import MESSAGE_STATUS_OF_EVENT, SUPPRESSION_OF_EVENT, EventType
 from dripiq.domain.evidence import heeded_by
 from dripiq.domain.moves import Accepted, Happened, Input
-from dripiq.domain.states import Channel, DeliveryStatus, SuppressionScope, SuppressionSource
+from dripiq.domain.states import (
+    Channel,
+    DeliveryStatus,
+    InboundClass,
+    SuppressionScope,
+    SuppressionSource,
+    SuppressionType,
+)
 from dripiq.engine.plan_cache import plans_of
-from dripiq.repositories.intake import EventRow, Finished, StatusFact, Suppression, read_messages
+from dripiq.repositories.intake import EventRow, Finished, Lift, StatusFact, Suppression, read_messages
+from dripiq.repositories.receiving import InboundRow
 from dripiq.repositories.standing import trigger_of
+from dripiq.repositories.texts import find_last_sent
 from dripiq.schema.ids import new_ids
 
 MAX_BYTES = 2_000_000
@@ -59,31 +68,34 @@ def is_about_data(error: DBAPIError) -> bool:
 
 
 def read_delivery(delivery: Any) -> Read:
-    """Translate one delivery; what cannot be read is said, not raised."""
+    """Translate one delivery (its id, provider, raw and received_at); what cannot be read is said, not raised."""
     try:
-        raw_events = split_events(delivery.raw)
+        events, faults = EVENT_READERS[delivery.provider](delivery.raw, delivery.received_at)
     except InputError as error:
         return Read(delivery.id, (), (EventFault(0, error.error_code, error.message),))
-    translated = [translate(raw.value, index) for index, raw in enumerate(raw_events)]
-    return Read(
-        delivery.id,
-        tuple(event for event in translated if isinstance(event, ProviderEvent)),
-        tuple(fault for fault in translated if isinstance(fault, EventFault)),
-    )
+    return Read(delivery.id, tuple(events), tuple(faults))
 
 
 def tie(connection: Connection, tenant_id: str, events: Sequence[ProviderEvent]) -> list[Tied]:
-    """Find each event's message: by the custom argument, else the provider's id, else the Message-ID (whose local part is our id)."""
+    """Find each event's message: by the custom argument, else the provider's id, else the Message-ID (whose local part is our id).
+
+    Of what somebody wrote, which names none: the last that they were sent.
+    """
     rows = [
         row
         for provider in sorted({event.provider for event in events})
         for row in _messages_of(connection, tenant_id, provider, [e for e in events if e.provider == provider])
     ]
+    writers = {event.recipient for event in events if event.said is not None and event.recipient}
+    answered = find_last_sent(connection, tenant_id, Channel.SMS, writers)
+    rows += read_messages(connection, tenant_id, "", answered.values(), ()) if answered else ()
     by_id = {row.id: row for row in rows}
     by_provider_id = {(row.provider, row.provider_message_id): row for row in rows if row.provider_message_id}
     tied = []
     for row_id, event in zip(new_ids(len(events)), events, strict=True):
         found = (by_id[name] for name in _own_ids(event) if name in by_id)
+        if event.said is not None:
+            found = (by_id[name] for name in [answered.get(event.recipient or "")] if name in by_id)
         named = by_provider_id.get((event.provider, event.provider_message_id))
         tied.append(Tied(row_id, event, next(found, None) or named))
     return tied
@@ -175,9 +187,44 @@ def suppression_of(tied: Tied) -> Suppression | None:
     address = tied.message.to_address if tied.message is not None else tied.event.recipient
     if kind is None or not address or not domain_of(address) or len(address) > MAX_ADDRESS:
         return None
-    channel = tied.message.channel if tied.message is not None else Channel.EMAIL
-    scope, source = SuppressionScope.ADDRESS, SuppressionSource.WEBHOOK
-    return Suppression(str(channel), address, scope, kind, source, tied.event.event_at)
+    channel = tied.message.channel if tied.message is not None else tied.event.channel
+    # Who is unsubscribed from texts has said so in one, to us or to our provider; saying START takes it back.
+    by_reply = channel == Channel.SMS and kind is SuppressionType.UNSUBSCRIBE
+    source = SuppressionSource.REPLY if by_reply else SuppressionSource.WEBHOOK
+    return Suppression(str(channel), address, SuppressionScope.ADDRESS, kind, source, tied.event.event_at)
+
+
+def lifts_of(fresh: Iterable[Tied]) -> list[Lift]:
+    """Whom a START of theirs lets us write to again."""
+    return [
+        Lift(str(tied.event.channel), tied.event.recipient, tied.event.event_at)
+        for tied in fresh
+        if tied.event.event_type is EventType.RESUBSCRIBED and tied.event.said is not None and tied.event.recipient
+    ]
+
+
+def inbound_of(tied: Iterable[Tied]) -> list[InboundRow]:
+    """The rows of what people wrote to us; each has its event's id."""
+    return [
+        InboundRow(
+            id=t.id,
+            campaign_id=t.message.contact_campaign_id if t.message is not None else None,
+            channel=t.event.channel,
+            to_address=t.event.said.to_address,
+            from_address=t.event.recipient or "",
+            subject=None,
+            text=t.event.said.text,
+            html=None,
+            attachments=None,
+            headers=None,
+            in_reply_to=None,
+            classification=InboundClass.REPLY,
+            provider_message_id=t.event.provider_event_id,
+            received_at=t.event.event_at,
+        )
+        for t in tied
+        if t.event.said is not None
+    ]
 
 
 def inputs_of(fresh: Sequence[Tied], proving: Sequence[Tied] | None = None) -> dict[str, list[Input]]:

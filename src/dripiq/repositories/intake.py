@@ -17,13 +17,15 @@ from dripiq.schema.ids import new_ids
 FIND_RECEIVED_TENANTS = text(
     """
     WITH RECURSIVE tenant (tenant_id) AS (
-        (SELECT tenant_id FROM dripiq_app.webhook_deliveries WHERE status = 'received' AND provider = 'sendgrid' ORDER BY tenant_id, received_at LIMIT 1)
+        (SELECT tenant_id FROM dripiq_app.webhook_deliveries
+        WHERE status = 'received' AND provider = ANY (CAST(:providers AS text[])) ORDER BY tenant_id, received_at LIMIT 1)
         UNION ALL
         SELECT next.tenant_id
         FROM tenant
         CROSS JOIN LATERAL (
             SELECT tenant_id FROM dripiq_app.webhook_deliveries
-            WHERE status = 'received' AND provider = 'sendgrid' AND tenant_id > tenant.tenant_id ORDER BY tenant_id, received_at LIMIT 1
+            WHERE status = 'received' AND provider = ANY (CAST(:providers AS text[])) AND tenant_id > tenant.tenant_id
+            ORDER BY tenant_id, received_at LIMIT 1
         ) AS next
     )
     SELECT tenant_id FROM tenant
@@ -35,12 +37,12 @@ TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(hashtextextended('dripiq.norm
 
 READ_RECEIVED = text(
     """
-    SELECT id, provider, raw
+    SELECT id, provider, raw, received_at
     FROM (
         SELECT id, provider, raw, received_at, sum(length(raw)) OVER (ORDER BY received_at, id) - length(raw) AS bytes_before
         FROM (
             SELECT id, provider, raw, received_at FROM dripiq_app.webhook_deliveries
-            WHERE tenant_id = :tenant_id AND status = 'received' AND provider = 'sendgrid'
+            WHERE tenant_id = :tenant_id AND status = 'received' AND provider = ANY (CAST(:providers AS text[]))
             ORDER BY received_at
             LIMIT :limit
         ) AS oldest
@@ -114,9 +116,23 @@ UPSERT_SUPPRESSIONS = text(
     ON CONFLICT (tenant_id, channel, value, type) DO UPDATE
     SET last_seen_at = greatest(communication_suppressions.last_seen_at, excluded.last_seen_at),
         first_seen_at = least(communication_suppressions.first_seen_at, excluded.first_seen_at),
+        source = CASE WHEN communication_suppressions.source = 'reply' THEN excluded.source ELSE communication_suppressions.source END,
         expires_at = NULL, updated_at = excluded.updated_at
     """
 )
+"""What a reply has closed, another reply may open again; not so once something else has closed it too."""
+
+LIFT_SUPPRESSIONS = text(
+    """
+    UPDATE dripiq_app.communication_suppressions AS suppression
+    SET expires_at = lift.at, updated_at = :now
+    FROM unnest(CAST(:channels AS text[]), CAST(:values AS text[]), CAST(:ats AS timestamptz[])) AS lift (channel, value, at)
+    WHERE suppression.tenant_id = :tenant_id AND suppression.channel = lift.channel AND suppression.value = lift.value
+        AND suppression.type = 'unsubscribe' AND suppression.source = 'reply' AND suppression.last_seen_at <= lift.at
+        AND (suppression.expires_at IS NULL OR suppression.expires_at > lift.at)
+    """
+)
+"""Only what a reply has closed, and no later one has closed again."""
 
 FINISH_DELIVERIES = text(
     """
@@ -169,6 +185,15 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True)
+class Lift:
+    """An address whose owner takes a STOP back, and when."""
+
+    channel: str
+    value: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """How the work on one delivery ended; `error` lists index and code of each bad event."""
 
@@ -177,9 +202,9 @@ class Finished:
     error: str | None
 
 
-def find_received_tenants(connection: Connection) -> list[str]:
-    """The tenants with deliveries that nobody has worked yet, sorted."""
-    return list(connection.execute(FIND_RECEIVED_TENANTS).scalars())
+def find_received_tenants(connection: Connection, providers: Iterable[str]) -> list[str]:
+    """The tenants with deliveries of these providers that nobody has worked yet, sorted."""
+    return list(connection.execute(FIND_RECEIVED_TENANTS, {"providers": sorted(providers)}).scalars())
 
 
 def take_turn(connection: Connection, tenant_id: str) -> bool:
@@ -187,9 +212,12 @@ def take_turn(connection: Connection, tenant_id: str) -> bool:
     return bool(connection.execute(TAKE_TURN, {"tenant_id": tenant_id}).scalar_one())
 
 
-def read_received(connection: Connection, tenant_id: str, limit: int, bytes_at_most: int) -> Sequence[Any]:
+def read_received(
+    connection: Connection, tenant_id: str, providers: Iterable[str], limit: int, bytes_at_most: int
+) -> Sequence[Any]:
     """The tenant's oldest unworked deliveries: at most `limit`, and no further one once `bytes_at_most` are reached."""
-    return connection.execute(READ_RECEIVED, {"tenant_id": tenant_id, "limit": limit, "bytes": bytes_at_most}).all()
+    parameters = {"tenant_id": tenant_id, "providers": sorted(providers), "limit": limit, "bytes": bytes_at_most}
+    return connection.execute(READ_RECEIVED, parameters).all()
 
 
 def read_messages(
@@ -253,6 +281,21 @@ def upsert_suppressions(
             "types": [s.type for s in unique],
             "sources": [s.source for s in unique],
             "seen_ats": [s.seen_at for s in unique],
+        },
+    )
+
+
+def lift_suppressions(connection: Connection, tenant_id: str, lifts: Sequence[Lift], now: datetime) -> None:
+    """End what a reply has closed for those who take it back; of several of one address, the last counts."""
+    last = {(lift.channel, lift.value): lift for lift in sorted(lifts, key=lambda each: each.at)}.values()
+    connection.execute(
+        LIFT_SUPPRESSIONS,
+        {
+            "tenant_id": tenant_id,
+            "now": now,
+            "channels": [lift.channel for lift in last],
+            "values": [lift.value for lift in last],
+            "ats": [lift.at for lift in last],
         },
     )
 

@@ -17,7 +17,8 @@ COUNT_ARCHIVED = text(
     """
     SELECT tenant_id, count(*) FILTER (WHERE status <> 'received') AS deliveries, count(*) FILTER (WHERE status = 'received') AS waiting
     FROM dripiq_app.webhook_deliveries
-    WHERE provider = :provider AND received_at >= :since AND received_at < :until AND (CAST(:tenant_id AS text) IS NULL OR tenant_id = :tenant_id)
+    WHERE provider = ANY (CAST(:providers AS text[])) AND received_at >= :since
+        AND received_at < :until AND (CAST(:tenant_id AS text) IS NULL OR tenant_id = :tenant_id)
     GROUP BY tenant_id
     ORDER BY tenant_id
     """
@@ -27,7 +28,7 @@ COUNT_ARCHIVED = text(
 LIST_ARCHIVED = text(
     """
     SELECT id, length(raw) AS bytes FROM dripiq_app.webhook_deliveries
-    WHERE tenant_id = :tenant_id AND provider = :provider AND status <> 'received' AND received_at >= :since AND received_at < :until
+    WHERE tenant_id = :tenant_id AND provider = ANY (CAST(:providers AS text[])) AND status <> 'received' AND received_at >= :since AND received_at < :until
     ORDER BY received_at, id
     """
 )
@@ -35,7 +36,7 @@ LIST_ARCHIVED = text(
 
 READ_ARCHIVED = text(
     """
-    SELECT id, raw, status, error FROM dripiq_app.webhook_deliveries
+    SELECT id, provider, raw, status, error, received_at FROM dripiq_app.webhook_deliveries
     WHERE tenant_id = :tenant_id AND id = ANY (CAST(:ids AS text[]))
     ORDER BY received_at, id
     """
@@ -43,9 +44,9 @@ READ_ARCHIVED = text(
 
 READ_KNOWN_EVENTS = text(
     """
-    SELECT id, provider_event_id, event_type, event_at, outbound_message_id, url, confidence
+    SELECT id, provider, provider_event_id, event_type, event_at, outbound_message_id, url, confidence
     FROM dripiq_app.message_events
-    WHERE tenant_id = :tenant_id AND provider = :provider AND provider_event_id = ANY (CAST(:event_ids AS text[]))
+    WHERE tenant_id = :tenant_id AND provider = ANY (CAST(:providers AS text[])) AND provider_event_id = ANY (CAST(:event_ids AS text[]))
     ORDER BY event_at, id
     """
 )
@@ -82,22 +83,28 @@ class Archived:
 
 
 def count_archived(
-    connection: Connection, provider: str, since: datetime, until: datetime, tenant_id: str | None
+    connection: Connection, providers: Iterable[str], since: datetime, until: datetime, tenant_id: str | None
 ) -> list[Archived]:
     """What was received from `since` up to `until`, by tenant; of one tenant where it is named."""
-    parameters = {"provider": provider, "since": since, "until": until, "tenant_id": tenant_id}
+    parameters = {"providers": sorted(providers), "since": since, "until": until, "tenant_id": tenant_id}
     return [Archived(**row._mapping) for row in connection.execute(COUNT_ARCHIVED, parameters)]
 
 
 def page_archived(
-    connection: Connection, tenant_id: str, provider: str, since: datetime, until: datetime, most: int, most_bytes: int
+    connection: Connection,
+    tenant_id: str,
+    providers: Iterable[str],
+    since: datetime,
+    until: datetime,
+    most: int,
+    most_bytes: int,
 ) -> Iterator[list[str]]:
     """The ids of a tenant's worked deliveries, in the order in which they came, cut into pages; the transaction stays open for as long as they are asked for.
 
     Args:
         most, most_bytes: what a page may hold of deliveries and of their bytes; one that is larger is a page by itself.
     """
-    parameters = {"tenant_id": tenant_id, "provider": provider, "since": since, "until": until}
+    parameters = {"tenant_id": tenant_id, "providers": sorted(providers), "since": since, "until": until}
     rows = connection.execute(LIST_ARCHIVED, parameters, execution_options={"stream_results": True})
     page: list[str] = []
     size = 0
@@ -117,13 +124,16 @@ def read_archived(connection: Connection, tenant_id: str, ids: Sequence[str]) ->
 
 
 def read_known_events(
-    connection: Connection, tenant_id: str, provider: str, event_ids: Iterable[str]
-) -> dict[str, list[Any]]:
-    """The stored events of these ids of the provider's, at whatever times."""
-    known: dict[str, list[Any]] = {}
-    parameters = {"tenant_id": tenant_id, "provider": provider, "event_ids": sorted(set(event_ids))}
-    for row in connection.execute(READ_KNOWN_EVENTS, parameters):
-        known.setdefault(row.provider_event_id, []).append(row)
+    connection: Connection, tenant_id: str, named: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], list[Any]]:
+    """The stored events of these (provider, id of the provider's), at whatever times."""
+    wanted = set(named)
+    known: dict[tuple[str, str], list[Any]] = {}
+    providers, event_ids = sorted({provider for provider, _ in wanted}), sorted({id for _, id in wanted})
+    for row in connection.execute(
+        READ_KNOWN_EVENTS, {"tenant_id": tenant_id, "providers": providers, "event_ids": event_ids}
+    ):
+        known.setdefault((row.provider, row.provider_event_id), []).append(row)
     return known
 
 

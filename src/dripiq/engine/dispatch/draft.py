@@ -14,8 +14,8 @@ from dripiq.domain.states import Channel
 from dripiq.domain.variants import content_of
 from dripiq.repositories.outbox import Draft
 
-Unsubscribe = Callable[[str, str], str]
-"""Makes the unsubscribe link of (tenant_id, address)."""
+Unsubscribe = Callable[[str, Channel, str], str]
+"""Makes the unsubscribe link of (tenant_id, channel, address)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,14 @@ def draft(
     Raises:
         DripiqError: a value is missing, the template cannot be rendered, or there is nothing to answer; see `contents.say`.
     """
-    link = head.unsubscribe(head.tenant_id, row.address) if head.unsubscribe is not None else None
+    channel = Channel(row.channel)
+    link = head.unsubscribe(head.tenant_id, channel, row.address) if head.unsubscribe is not None else None
     content = content_of(node, row.contact_id)
     said = say(node, content, context_of(row.contact, row.lead, head.tenant, sender, link), thread)
     message = OutgoingMessage(
         id=message_id,
         tenant_id=head.tenant_id,
-        channel=Channel(row.channel),
+        channel=channel,
         to_address=row.address,
         to_name=row.contact.get("name"),
         from_address=sender.from_email,
