@@ -97,7 +97,7 @@ def route(
 ) -> None:
     """Make what is in quarantine its tenant's: named with --tenant, all ids or none; or found again by what the events say, with --all.
 
-    It is then worked like any other delivery. What spoke for another tenant than its key is only ever routed by name.
+    It is then worked like any other delivery. What names a tenant that is none of ours is only ever routed by name.
     """
     if every == bool(ids) or bool(ids) != (tenant is not None):
         raise InputError(
