@@ -5,13 +5,15 @@
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 10
+SEED ?=
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := src tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format migration constraints clean
+.PHONY: help demo test torture check bench format migration constraints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +24,9 @@ demo: .venv/.installed ## run three tenants' campaigns against a real SMTP serve
 
 test: .venv/.installed-dev ## run all tests, in parallel, in a random order
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+torture: .venv/.installed-dev ## everything that may go wrong does, for a while: make torture MINUTES=30 SEED=7
+	$(BIN)/python -m tests.faults.torture --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)") $(ARGS)
 
 check: .venv/.installed-dev ## format, lint, types, layers, spelling, documents, tenants, models against migrations, migrations' SQL
 	$(BIN)/ruff format --check $(SOURCES)

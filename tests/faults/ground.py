@@ -20,8 +20,9 @@ from dripiq.db.session import make_engine
 from dripiq.simulate.witnesses import Event
 from tests.api.conftest import SENDGRID_KEY, shown, signed
 from tests.conftest import Server
-from tests.faults.load import LATE, LATE_PLAN, People, Post, Sink, Tenants, count_undone, posting_into, settle
+from tests.faults.load import LATE, LATE_PLAN, People, Post, Sink, Tenants, posting_into, settle
 from tests.faults.nursery import Life, living
+from tests.faults.verdict import count_undone
 
 CONNECTIONS = 4
 LEASE = 2.0

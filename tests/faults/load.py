@@ -5,13 +5,12 @@ import base64
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from dripiq.domain.limits import Period
 from dripiq.domain.states import Channel, LimitScope
@@ -24,9 +23,7 @@ from dripiq.engine.limit import set_limit
 from dripiq.engine.steer import pause_sending
 from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire
-from dripiq.repositories.audit import Record, read_record
 from dripiq.repositories.outbox import commit_to_send
-from dripiq.simulate.invariants import check_all
 from dripiq.simulate.smtp_sink import SmtpSink
 from dripiq.simulate.witnesses import Event, ReceivedMail
 from tests.engine.conftest import HandClock, email_plan, settle_tenant
@@ -244,85 +241,3 @@ def posting_into(database: Engine) -> Post:
         return True
 
     return lambda batch: asyncio.to_thread(archive, batch)
-
-
-UNDONE = text(
-    """
-    SELECT
-        (SELECT count(*) FROM dripiq_app.scheduled_actions
-         WHERE status = 'queued' OR (status = 'pending' AND run_at < clock_timestamp() + INTERVAL '10 seconds'))
-        + (SELECT count(*) FROM dripiq_app.webhook_deliveries WHERE status = 'received')
-        + (SELECT count(*) FROM dripiq_app.outbound_messages WHERE status = 'sending'
-             OR (status = 'in_doubt' AND updated_at < clock_timestamp() - INTERVAL '1 day'))
-    """
-)
-"""What workers still have to do."""
-
-
-def count_undone(connection: Connection) -> int:
-    return int(connection.execute(UNDONE).scalar_one())
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the provider's record and the database say together."""
-
-    accepted: int
-    events: int
-    duplicates: int
-    lost: int
-    stuck: int
-    in_doubt: int
-    breaches: tuple[str, ...]
-
-
-def judge(
-    database: Engine,
-    tenants: Tenants,
-    received: list[ReceivedMail],
-    answered: list[Event],
-    hand_over: timedelta,
-    *,
-    late: bool,
-) -> Verdict:
-    """Hold all invariants, and count what the matrix counts; `late`: the late tenant's contacts were enrolled, so they have campaigns."""
-    with database.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        record = read_record(connection, tenants.ids)
-        undone = count_undone(connection)
-    mails = [*tenants.taken_before, *received]
-    checks = {check.name: check.breaches for check in check_all(record, mails, answered, hand_over)}
-    breaches = [f"{name}: {breach}" for name, found in checks.items() for breach in found]
-    times = Counter((mail.tenant_id, mail.message_id) for mail in mails)
-    lost = list(_lost(record, mails))
-    campaigns = sum(row.tenant_id == tenants.late for row in record.campaigns)
-    lost += [f"{campaigns} campaigns of the late tenant, not 5"] * (late and campaigns != 5)
-    stuck = len(checks["none_stuck"]) + len(checks["one_chain"]) + undone
-    doubts = [row for row in record.messages if row.status == "in_doubt" and row.created_at > tenants.began]
-    breaches += [f"lost: {who}" for who in lost]
-    breaches += [f"undone: {undone}"] * bool(undone)
-    silent = {row.id for row in doubts if row.to_address.startswith("silent")}
-    breaches += [
-        f"in_doubt: {row.id} to {row.to_address} was taken, and the provider's word did not settle it"
-        for row in doubts
-        if times[row.tenant_id, row.id] and row.id not in silent
-    ]
-    return Verdict(
-        len(received),
-        len({event["sg_event_id"] for event in answered}),
-        sum(count - 1 for count in times.values()),
-        len(lost),
-        stuck,
-        len(doubts),
-        tuple(breaches),
-    )
-
-
-def _lost(record: Record, mails: list[ReceivedMail]) -> Any:
-    """Contacts whose mail nobody has, with no row that says why."""
-    had = {(mail.tenant_id, mail.recipient) for mail in mails}
-    closed = {(row.tenant_id, row.value) for row in record.suppressions}
-    explained = {(row.tenant_id, row.to_address) for row in record.messages if row.status in {"in_doubt", "failed"}}
-    for campaign in record.campaigns:
-        who = (campaign.tenant_id, str(campaign.address))
-        if who not in had | closed | explained and campaign.action_status is None:
-            yield f"{campaign.address} of campaign {campaign.id} ({campaign.status}) got nothing"

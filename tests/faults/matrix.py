@@ -34,11 +34,8 @@ from tests.faults.ground import (
     playing,
     settings_for,
 )
-from tests.faults.load import (
-    LATE_PLAN,
-    Verdict,
-    judge,
-)
+from tests.faults.load import LATE_PLAN
+from tests.faults.verdict import Verdict, Witnesses, judge
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,7 @@ class Outcome:
     case: Case
     reached: int
     fell: int
+    mails: int
     seconds: float
     verdict: Verdict
     trouble: tuple[str, ...] = ()
@@ -140,7 +138,7 @@ async def run_case(ground: Ground, case: Case) -> Outcome:
         trouble += await asyncio.to_thread(play.end)
         verdict = await asyncio.to_thread(_judge, play, late=enrolling)
         fell = len(play.fallen)
-    return Outcome(case, reached, fell, time.monotonic() - began, verdict, tuple(trouble))
+    return Outcome(case, reached, fell, len(play.sink.received), time.monotonic() - began, verdict, tuple(trouble))
 
 
 async def _let_fall(play: Playing, fault: str, case: Case) -> bool:
@@ -161,8 +159,12 @@ async def _let_fall(play: Playing, fault: str, case: Case) -> bool:
 
 
 def _judge(play: Playing, *, late: bool) -> Verdict:
-    hand_over = timedelta(seconds=TIMEOUT / 2)
-    return judge(play.database, play.ground.tenants, play.sink.received, play.people.answered, hand_over, late=late)
+    tenants = play.ground.tenants
+    mails = [*tenants.taken_before, *play.sink.received]
+    silent = {mail.recipient for mail in mails if mail.recipient.startswith("silent")}
+    enrolled = [(tenants.late, f"c{number}@example.com") for number in range(1, 6)] if late else []
+    heard = Witnesses(tenants.ids, mails, play.people.answered, silent, enrolled)
+    return judge(play.database, heard, tenants.began, timedelta(seconds=TIMEOUT / 2))
 
 
 async def _until(holds: Callable[[], bool], seconds: float = PATIENCE) -> bool:
@@ -200,7 +202,7 @@ def line(outcome: Outcome) -> str:
     said = "" if outcome.reached == len(c.points) else f"  reached {outcome.reached} of {len(c.points)}"
     said += "" if outcome.holds else "  BROKEN: " + "; ".join([*outcome.trouble, *v.breaches[:3]])
     return (
-        f"{c!s:<58} {c.deed:<7} {c.workers:>7} {outcome.fell:>4} {v.accepted:>5} {v.events:>6} {v.duplicates:>5} {v.lost:>4} {v.stuck:>5}"
+        f"{c!s:<58} {c.deed:<7} {c.workers:>7} {outcome.fell:>4} {outcome.mails:>5} {v.events:>6} {v.duplicates:>5} {v.lost:>4} {v.stuck:>5}"
         f" {v.in_doubt:>2}/{outcome.allowed_doubts:<2}{said}"
     )
 
@@ -216,7 +218,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for point, found in rows.items():
         v = [outcome.verdict for outcome in found]
         lines.append(
-            f"{point:<58} {len(found):>5} {sum(o.fell for o in found):>4} {sum(x.accepted for x in v):>6} {sum(x.events for x in v):>6}"
+            f"{point:<58} {len(found):>5} {sum(o.fell for o in found):>4} {sum(o.mails for o in found):>6} {sum(x.events for x in v):>6}"
             f" {sum(x.duplicates for x in v):>5} {sum(x.lost for x in v):>4} {sum(x.stuck for x in v):>5} {sum(x.in_doubt for x in v):>5}"
         )
     return "\n".join(lines)
@@ -226,8 +228,8 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     v = [outcome.verdict for outcome in outcomes]
     missed = sum(len(o.case.points) - o.reached for o in outcomes)
     return (
-        f"{len(outcomes)} cases, {sum(o.fell for o in outcomes)} processes felled, {sum(x.accepted for x in v):,} mails, {sum(x.events for x in v):,} events:"
-        f" {sum(x.duplicates for x in v)} duplicates, {sum(x.lost for x in v)} lost, {sum(x.stuck for x in v)} stuck,"
+        f"{len(outcomes)} cases, {sum(o.fell for o in outcomes)} processes felled, {sum(o.mails for o in outcomes):,} mails,"
+        f" {sum(x.events for x in v):,} events: {sum(x.duplicates for x in v)} duplicates, {sum(x.lost for x in v)} lost, {sum(x.stuck for x in v)} stuck,"
         f" {sum(x.in_doubt for x in v)} in doubt; {sum(not o.holds for o in outcomes)} cases broken, {missed} points not reached"
     )
 

@@ -56,7 +56,7 @@ class HostileProvider:
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)  # noqa: S311 - play, not secrecy
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sessions: list[_Session] = []
+        self._sessions: set[_Session] = set()
 
     @property
     def http_url(self) -> str:
@@ -84,9 +84,7 @@ class HostileProvider:
         loop = asyncio.get_running_loop()
 
         def session() -> "_Session":
-            made = _Session(self, loop)
-            self._sessions.append(made)
-            return made
+            return _Session(self, self._sessions, loop)
 
         smtp = await loop.create_server(session, "127.0.0.1", self.smtp_port)
         try:
@@ -100,7 +98,7 @@ class HostileProvider:
         finally:
             for server in (smtp, http):
                 server.close()
-            for made in self._sessions:
+            for made in list(self._sessions):
                 made.end()
             for task in self._tasks:
                 task.cancel()
@@ -187,20 +185,31 @@ def _mails_of(body: bytes, began: datetime, queue_id: str) -> list[ReceivedMail]
 class _Session(SMTP):
     """One SMTP connection."""
 
-    def __init__(self, provider: HostileProvider, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, provider: HostileProvider, sessions: "set[_Session]", loop: asyncio.AbstractEventLoop) -> None:
         self._provider = provider
+        self._sessions = sessions
         self._fate = Fate.TAKEN
         super().__init__(self, hostname="mx.hostile.test", loop=loop)
 
-    def end(self) -> None:
-        """Cut it, whatever it waits for."""
-        if self._handler_coroutine is not None:
-            self._handler_coroutine.cancel()
-        self._hang_up()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's hook."""
+        self._sessions.add(self)
+        super().connection_made(transport)
 
-    def _hang_up(self) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio's hook."""
+        self._sessions.discard(self)
+        super().connection_lost(error)
+
+    def end(self) -> None:
+        """Cut it, whatever it waits for: its task is cancelled when the connection is lost."""
         if self.transport is not None:
             cast("asyncio.Transport", self.transport).abort()
+
+    async def _hang_up(self) -> None:
+        """Cut it, and read nothing more of what had come."""
+        self.end()
+        await asyncio.sleep(HANG_SECONDS)
 
     async def handle_MAIL(self, _server: SMTP, _session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802
         """aiosmtpd's hook for MAIL."""
@@ -214,7 +223,7 @@ class _Session(SMTP):
         if self._fate is Fate.CUT:
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             await self._reader.read(1)
-            self._hang_up()
+            await self._hang_up()
             return
         await super().smtp_DATA(arg)
 
@@ -231,7 +240,7 @@ class _Session(SMTP):
             case Fate.HUNG | Fate.UNANSWERED | Fate.FAILED_TAKEN:
                 await asyncio.sleep(HANG_SECONDS)
             case Fate.DROPPED:
-                self._hang_up()
+                await self._hang_up()
         return f"250 2.0.0 Ok: queued as {queue_id}"
 
 

@@ -13,7 +13,7 @@ import random
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dripiq.channels.sendgrid_events import SIGNATURE_HEADER, TIMESTAMP_HEADER
-from dripiq.simulate.recipients import deeds
+from dripiq.simulate.recipients import Deed, deeds
 from dripiq.simulate.witnesses import Event, ReceivedMail
 
 BEAT = 0.4
@@ -69,11 +69,19 @@ class SimulatedProvider:
     Args:
         seed: decides what recipients do and which faults happen.
         key: signs what is posted; one of its own, if not given.
+        people: what a recipient does with the n-th mail, given seed, address and n.
     """
 
-    def __init__(self, seed: int, faults: Faults | None = None, key: EllipticCurvePrivateKey | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults | None = None,
+        key: EllipticCurvePrivateKey | None = None,
+        people: Callable[[int, str, int], Iterable[Deed]] = deeds,
+    ) -> None:
         self.ledger = Ledger()
         self._seed = seed
+        self._people = people
         self._faults = faults or Faults()
         self._chance = random.Random(seed)  # noqa: S311 - play, not secrecy
         self._key = key or generate_private_key(SECP256R1())
@@ -99,7 +107,7 @@ class SimulatedProvider:
         """Take a mail, and decide what becomes of it."""
         now = time.time()
         self._mails[mail.recipient] += 1
-        for deed in deeds(self._seed, mail.recipient, self._mails[mail.recipient]):
+        for deed in self._people(self._seed, mail.recipient, self._mails[mail.recipient]):
             happens = now + deed.after
             told = int(happens)
             if self._faults.a_day_late and self._chance.random() < self._faults.a_day_late:
