@@ -111,14 +111,15 @@ def settle(database: Engine, contacts: int = 24) -> Tenants:
     with database.begin() as connection:
         # Wide enough for all, so that the buckets are written and nothing waits for them.
         set_limit(connection, main, LimitScope.SENDER, maxima={Period.MINUTE: 10_000}, now=now)
+    # Before they are enrolled: the gates stop them.
+    with database.begin() as connection:
+        suppress(connection, main, [address(database, contact) for contact in people[:contacts:6]])
     with database.begin() as connection:
         enroll(connection, main, PLAN, people[:contacts], now=now)
         enroll(connection, resends, PLAN, few[1:], now=now)
         enroll(connection, paused, PLAN, held, now=now)
     with database.begin() as connection:
         pause_sending(connection, paused, reason="test")
-    with database.begin() as connection:
-        suppress(connection, main, [address(database, contact) for contact in people[:contacts:6]])
     return Tenants(main, resends, paused, late, now, tuple(taken))
 
 
