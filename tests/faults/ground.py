@@ -27,7 +27,7 @@ from tests.faults.verdict import count_undone
 CONNECTIONS = 4
 LEASE = 2.0
 TIMEOUT = 1.0
-PATIENCE = 100.0
+PATIENCE = 300.0
 """Seconds for a case to come to its point, and then to its end."""
 
 

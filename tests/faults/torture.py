@@ -42,7 +42,7 @@ EVERYTHING = {
 """What happens, and how often beside the others."""
 MALICE = Malice(refused=0.05, failed=0.03, hung=0.01, unanswered=0.02, cut=0.03, dropped=0.03)
 FAULTS = Faults(doubled=0.3, late=0.3, nameless=0.1, reposted=0.3, a_day_late=0.05)
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds for what is due to be done in the end."""
 WAITING = text(
     """

@@ -15,13 +15,13 @@ UNDONE = text(
     """
     SELECT
         (SELECT count(*) FROM dripiq_app.scheduled_actions
-         WHERE status = 'queued' OR (status = 'pending' AND run_at < clock_timestamp() + INTERVAL '10 seconds'))
+         WHERE status = 'queued' OR (status = 'pending' AND run_at < clock_timestamp() + INTERVAL '10 minutes'))
         + (SELECT count(*) FROM dripiq_app.webhook_deliveries WHERE status = 'received')
         + (SELECT count(*) FROM dripiq_app.outbound_messages WHERE status = 'sending'
              OR (status = 'in_doubt' AND updated_at < clock_timestamp() - INTERVAL '1 day'))
     """
 )
-"""What workers still have to do."""
+"""What workers still have to do; what is refused for now comes after twenty minutes, and is not waited for."""
 
 
 def count_undone(connection: Connection) -> int:
