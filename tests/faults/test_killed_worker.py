@@ -1,39 +1,18 @@
 """A worker that is killed while it sends: nothing twice, nothing lost without a row that says so, no campaign stuck."""
 
-import asyncio
 import os
 import signal
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.engine.conftest import World, email_plan, settle_tenant
-from tests.engine.smtp_server import Server, listening
+from tests.engine.smtp_server import Server
 from tests.processes import eventually, worker
 
 SENDS = 3_000
 CONNECTIONS = 10
-
-
-@pytest.fixture
-def smtp() -> Iterator[Server]:
-    """An SMTP server in a thread of its own; its record is the witness of what was truly accepted."""
-    server, ready, done = Server(), threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with listening(server):
-            ready.set()
-            await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    yield server
-    done.set()
-    thread.join(10)
 
 
 @pytest.mark.timeout(300)
