@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from dripiq.domain.errors import ConfigurationError
+from dripiq.domain.setting_faults import say_setting
 
 
 def _in_seconds(value: object) -> object:
@@ -242,18 +243,22 @@ class Settings(BaseSettings):
         )
         if self.lease.total_seconds() < 2 * slowest:
             raise ValueError(
-                "lease must be at least twice smtp_timeout and api_timeout: a hand-over starts only if its lease outlives it"
+                "DRIPIQ_LEASE must be at least twice DRIPIQ_SMTP_TIMEOUT and DRIPIQ_API_TIMEOUT, for a hand-over starts only if its lease outlives it"
             )
         if self.email_channel == "sendgrid" and self.sendgrid_key is None:
-            raise ValueError("email_channel sendgrid needs sendgrid_key")
+            raise ValueError(
+                "DRIPIQ_EMAIL_CHANNEL=sendgrid needs DRIPIQ_SENDGRID_KEY: env:NAME or file:PATH, where the API key lies"
+            )
         if self.twilio_account is not None and (self.twilio_password is None or self.twilio_from is None):
-            raise ValueError("twilio_account needs twilio_password and twilio_from")
+            raise ValueError("DRIPIQ_TWILIO_ACCOUNT needs DRIPIQ_TWILIO_PASSWORD and DRIPIQ_TWILIO_FROM beside it")
         if self.public_url is not None and (self.secret is None or len(self.secret.get_secret_value()) < 32):
-            raise ValueError("public_url needs a secret of 32 characters or more, which signs the links")
+            raise ValueError(
+                "DRIPIQ_PUBLIC_URL needs DRIPIQ_SECRET beside it, 32 characters or more of your own that sign the links"
+            )
         if self.imap_host is not None and (self.imap_username is None or self.imap_password is None):
-            raise ValueError("imap_host needs imap_username and imap_password")
+            raise ValueError("DRIPIQ_IMAP_HOST needs DRIPIQ_IMAP_USERNAME and DRIPIQ_IMAP_PASSWORD beside it")
         if self.pooled and self.direct_url is None:
-            raise ValueError("pooled needs direct_url, for migrations")
+            raise ValueError("DRIPIQ_POOLED needs DRIPIQ_DIRECT_URL, for migrations")
         return self
 
     @property
@@ -278,7 +283,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         faults = [
-            f"{'DRIPIQ_' + '_'.join(str(part) for part in fault['loc']).upper() + ': ' if fault['loc'] else ''}{fault['msg']}"
+            say_setting(fault["loc"], fault["type"], fault.get("ctx", {}))
             for fault in error.errors(include_input=False, include_url=False)
         ]
         raise ConfigurationError(

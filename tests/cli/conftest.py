@@ -1,17 +1,21 @@
-"""The real command as a process, on a database of the test's own."""
+"""The real command on a database of the test's own: mostly called in this process, where one of its own would only cost its start; `as_process` has one."""
 
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import Engine, text
 
+from dripiq.cli.main import run as run_command
 from dripiq.engine.limit import lift_limits
 from dripiq.schema.ids import new_id
 
@@ -70,7 +74,35 @@ def settings(database: str, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def dripiq(settings: dict[str, str], tmp_path: Path) -> Dripiq:
-    """`dripiq("plan", "check", "-", stdin=b"…", **settings)`: runs the command; nobody ever sees a traceback."""
+    """`dripiq("plan", "check", "-", stdin=b"…", **settings)`: runs the command as its process would; what that would show as a traceback fails the test."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"", **more: str) -> Answer:
+        with _as_in_a_process(environment(**(settings | more)), tmp_path, stdin) as (out, err):
+            try:
+                code = run_command([*map(str, arguments)])
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else 1
+        return Answer(code, out.getvalue().decode(), err.getvalue().decode())
+
+    return run
+
+
+@contextmanager
+def _as_in_a_process(variables: dict[str, str], folder: Path, stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
+    """Environment, folder and streams of a process's own; yields what is written to stdout and stderr."""
+    out, err = io.BytesIO(), io.BytesIO()
+    texts = [io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in (out, err)]
+    given = io.TextIOWrapper(io.BytesIO(stdin))
+    with patch.dict(os.environ, variables, clear=True), patch.object(sys, "stdin", given), chdir(folder):
+        with redirect_stdout(texts[0]), redirect_stderr(texts[1]):
+            yield out, err
+        for text_ in texts:
+            text_.detach()
+
+
+@pytest.fixture
+def as_process(settings: dict[str, str], tmp_path: Path) -> Dripiq:
+    """The same in a process of its own; nobody ever sees a traceback."""
 
     def run(*arguments: str | Path, stdin: bytes = b"", **more: str) -> Answer:
         command = [sys.executable, "-m", "dripiq", *map(str, arguments)]

@@ -142,6 +142,8 @@ def test_a_field_that_some_contacts_lack_is_counted_and_the_others_start(
     assert started.code == 0
     assert "$.nodes[0].body: contact.external_ref is missing for 1 of 3; first: " in started.err
     assert count(engine, "contact_campaigns") == 3
+    again = dripiq("campaign", "start", plan, "--tenant", "Acme")
+    assert "is missing" not in again.err, "of who has started before, nothing is to be said now"
 
 
 @pytest.mark.usefixtures("people")

@@ -133,8 +133,10 @@ def test_an_unknown_tenant_is_no_tenant_to_make(dripiq: Dripiq, engine: Engine) 
     answer = dripiq("contacts", "import", "-", "--tenant", "Nobody", stdin=b"email\na@example.com\n")
 
     assert answer.code == 4
-    assert "no tenant 'Nobody'" in answer.err
+    assert "no tenant 'Nobody': " in answer.err
     assert count(engine, "tenants") == 0
+    dripiq("tenants", "create", "Acme")
+    assert "no tenant 'Acne' (did you mean \"Acme\"?)" in dripiq("campaign", "list", "--tenant", "Acne").err
 
 
 @pytest.mark.usefixtures("acme")

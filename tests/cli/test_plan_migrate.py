@@ -76,6 +76,7 @@ def test_who_cannot_move_is_named_and_the_exit_code_says_so(dripiq: Dripiq, sent
 
     assert unmapped.code == mapped.code == 5
     assert "no_target 5" in unmapped.out
+    assert "with --map OLD=NEW" in unmapped.err
     assert (mapped.json["moved"], mapped.json["stuck_by_reason"]) == (4, {"in_doubt": 1})
 
 
@@ -109,6 +110,7 @@ def test_where_several_plans_are_followed_one_is_named_by_hash_or_file(
 
     asked = dripiq(*command, "--json")
     assert (asked.code, asked.error["code"]) == (5, "several_plans")
+    assert "--from" in asked.error["message"]
     assert sorted(asked.error["facts"]["plans"].values()) == [1, 4]
     by_hash = dripiq(
         *command, "--from", max(asked.error["facts"]["plans"], key=asked.error["facts"]["plans"].get)[:12], "--json"

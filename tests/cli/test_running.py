@@ -91,8 +91,12 @@ def test_up_runs_a_database_of_its_own_and_leaves_none_behind(start: Callable[..
         where = first_document(process)
         assert health(where["api"]) == 200
 
+        assert where["home"] == f"{folder}/home"
+
         process.send_signal(signal.SIGTERM)
-        assert ended(process) == 0
+        _, said = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0
+        assert f"A new, empty database is made in {folder}/home." in said
         assert not list(Path(folder).rglob("postmaster.pid"))
 
 

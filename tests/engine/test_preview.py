@@ -174,6 +174,7 @@ def test_a_suppression_that_ends_before_the_message_leaves_does_not_flag_it(worl
 
 def test_a_sender_that_is_not_verified_is_flagged_and_the_messages_are_shown_all_the_same(world: World) -> None:
     world.execute("UPDATE dripiq_app.email_sender_identities SET validation_status = 'pending'")
-    (told,) = previewed(world, email_plan({"id": "intro"}))
-    assert [flag.code for flag in told.flags] == ["sender_unverified"]
+    plan = email_plan({"id": "intro", "transitions": [{"on": "no_open", "to": "bump"}]}, {"id": "bump"})
+    (told,) = previewed(world, plan)
+    assert [(flag.code, flag.node_id) for flag in told.flags] == [("sender_unverified", None)], "once, not by message"
     assert told.messages[0].text == "This is intro."

@@ -76,5 +76,5 @@ def test_settings_show_where_secrets_lie_and_not_what_they_are(monkeypatch: pyte
     ],
 )
 def test_settings_that_cannot_send_are_refused_at_the_start(given: dict[str, object], missing: str) -> None:
-    with pytest.raises(ConfigurationError, match=missing):
+    with pytest.raises(ConfigurationError, match=f"DRIPIQ_{missing.upper()}"):
         load_settings(**given)

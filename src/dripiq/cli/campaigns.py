@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dripiq.cli.contacts import refuse_bad_rows
-from dripiq.cli.opening import open_transaction, read_file
+from dripiq.cli.contacts import read_contacts, refuse_bad_rows
+from dripiq.cli.opening import database_in_use, open_transaction, read_file
 from dripiq.cli.output import JsonOption, TenantOption, note, say, show_json, show_table
 from dripiq.cli.plans import show_faults
 from dripiq.cli.previewing import preview
@@ -163,6 +163,8 @@ def list_(
         show_json({"campaigns": page, "next": onward})
         return
     show_table(page, ("id", "status", "contact", "email", "node", "next", "next_at", "held"), title="Campaigns")
+    if not page:
+        note(f"The database is {database_in_use()}.")
     if onward is not None:
         note(f"More: --after {onward}")
 
@@ -192,10 +194,8 @@ def _emails(path: str, *, quiet: bool) -> list[str]:
     """The addresses in a CSV file.
 
     Raises:
-        InputError: what `read_contact_file` raises; `bad_rows`.
+        InputError: what `read_contacts` raises; `bad_rows`.
     """
-    from dripiq.domain.contact_file import read_contact_file
-
-    contents = read_contact_file(read_file(path))
+    contents = read_contacts(path)
     refuse_bad_rows(contents, "started: mend them", quiet=quiet)
     return [row.email for row in contents.rows]

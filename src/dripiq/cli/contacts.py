@@ -1,6 +1,6 @@
 """`dripiq contacts`: people come in from a file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Contacts: bring people in.", no_args_is_help=True)
 
+NO_HINTS: Mapping[str, str] = {}
 SHOWN = 20
 """Rows listed for people; --json lists all."""
 
@@ -54,10 +55,9 @@ def import_(
     Comma, semicolon, tab or bar; usual header names are recognised. Who is there already is passed over and reported.
     """
     from dripiq.db.session import as_tenant
-    from dripiq.domain.contact_file import read_contact_file
     from dripiq.engine.import_contacts import import_contacts
 
-    contents = read_contact_file(read_file(file), encoding=encoding, mapping=_mapping(column or []))
+    contents = read_contacts(file, encoding=encoding, mapping=_mapping(column or []), hints=IMPORT_HINTS)
     if not skip_bad:
         refuse_bad_rows(contents, "imported: mend them, or import the others with --skip-bad", quiet=as_json)
     with open_transaction() as (connection, now), progress("Importing", len(contents.rows), quiet=as_json) as advance:
@@ -65,6 +65,35 @@ def import_(
         with as_tenant(connection, owner.id):
             done = import_contacts(connection, owner.id, contents.rows, now=now, advance=advance)
     _show(file, contents, done, owner, made, as_json)
+
+
+IMPORT_HINTS = {
+    "wrong_encoding": " Or say what it is, as in --encoding latin-1.",
+    "no_email_column": " Or say which one holds them, as in --map email=HEADER.",
+}
+"""What an import can be told besides, by the fault of the file."""
+
+
+def read_contacts(
+    path: str, *, encoding: str = "utf-8", mapping: Mapping[str, str] | None = None, hints: Mapping[str, str] = NO_HINTS
+) -> "ContactFile":
+    """The people of a CSV file.
+
+    Args:
+        hints: by error code, what the command's own options can do about it.
+
+    Raises:
+        InputError: what `read_file` and `read_contact_file` raise, with the file's name.
+    """
+    from dripiq.domain.contact_file import read_contact_file
+
+    raw = read_file(path)
+    try:
+        return read_contact_file(raw, encoding=encoding, mapping=mapping)
+    except InputError as error:
+        where = "stdin" if path == "-" else path
+        message = f"{where}: {error.message}{hints.get(error.error_code, '')}"
+        raise InputError(message, code=error.error_code, facts={**error.facts, "file": path}) from None
 
 
 def _mapping(given: Sequence[str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ def upgrade(
     """Bring the database to the revision that this version needs; there already, nothing changes."""
     from dripiq.db import migrate
 
-    with open_database(check=False) as (_, database):
+    with open_database(check=False, begin=True) as (_, database):
         migrate.upgrade(database.direct_url, revision)
         _show(database, as_json)
 

@@ -64,7 +64,7 @@ def migrate(
 
     document = _plan(to, quiet=as_json)
     pairs = _mapping(mapping or [])
-    origin = _hash(since) if since is not None else None
+    origin = hash_of(since) if since is not None else None
     _change(tenant, lambda connection, owner: forward(connection, owner, document, origin, pairs), dry_run, as_json)
 
 
@@ -84,7 +84,7 @@ def rollback(
     """Let a tenant's open campaigns go back to the version of their plan before the last migration, each to its own; otherwise as migrate."""
     from dripiq.engine.replan import back
 
-    origin = _hash(plan) if plan is not None else None
+    origin = hash_of(plan) if plan is not None else None
     _change(tenant, lambda connection, owner: back(connection, owner, origin), dry_run, as_json)
 
 
@@ -163,11 +163,11 @@ def _plan(path: str, *, quiet: bool) -> dict[str, Any]:
     return document
 
 
-def _hash(named: str) -> str:
+def hash_of(named: str) -> str:
     """The hash of a plan, given as such, in part, or as its file."""
     from dripiq.domain.plan.parse import parse_plan
 
-    if re.fullmatch(r"[0-9a-f]{6,64}", named) and not Path(named).exists():
+    if re.fullmatch(r"[0-9a-f]{1,64}", named) and not Path(named).exists():
         return named
     return parse_plan(read_file(named)).plan_hash
 
@@ -208,10 +208,18 @@ def _show(tenant: str, diff: "PlanDiff") -> None:
         reasons = ", ".join(f"{reason} {count}" for reason, count in document["stuck_by_reason"].items())
         title = f"\n{'Could not' if diff.applied else 'Cannot'} move: {reasons}"
         _show_list(document["stuck_campaigns"], ("campaign", "node", "reason"), title, diff.stuck.total())
+        for reason in document["stuck_by_reason"]:
+            note(f"{reason}: {_REMEDIES[reason]}")
     if not diff.applied:
         note("Nothing was changed (--dry-run).")
 
 
+_REMEDIES: Final = {
+    "no_target": "the new plan has no node of the same id and action: say where they go with --map OLD=NEW, a node of the new plan or stop.",
+    "in_hand_over": "a worker holds their send: run this again a moment later.",
+    "in_doubt": "nobody knows whether their message left: `dripiq in-doubt list` shows them, and they can move once that is settled.",
+    "no_version_before": "they follow the plan that they were enrolled with.",
+}
 _SHIFT_COLUMNS: Final = ("from", "to", "action", "was", "becomes", "campaigns", "shift", "added", "dropped", "at_once")
 
 

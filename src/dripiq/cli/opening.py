@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dripiq.domain.errors import InputError
+from dripiq.cli.output import note
+from dripiq.domain.errors import DatabaseError, InputError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -18,23 +19,53 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_database(*, check: bool = True) -> "Iterator[tuple[Settings, Database]]":
+def open_database(*, check: bool = True, begin: bool = False) -> "Iterator[tuple[Settings, Database]]":
     """The settings, and the configured database or dripiq's own.
 
     Args:
         check: see first that the database fits this code.
+        begin: make dripiq's own where there is none, which is said; whoever is in the wrong folder is not to find an empty one.
 
     Raises:
-        ConfigurationError, DatabaseError: as told by `load_settings`, `running_database` and `Database.check`.
+        ConfigurationError, DatabaseError: as told by `load_settings`, `running_database` and `Database.check`; `no_database`.
     """
     from dripiq.config import load_settings
+    from dripiq.db.embedded import has_data
     from dripiq.wiring import running_database
 
     settings = load_settings()
+    if settings.database_url is None and not has_data(settings.home):
+        if not begin:
+            raise _no_database(settings)
+        note(f"A new, empty database is made in {settings.home.absolute()}. {_OTHER_HOME}")
     with running_database(settings) as database:
         if check:
             database.check()
         yield settings, database
+
+
+_OTHER_HOME = "One that is elsewhere is found from its own folder, or by DRIPIQ_HOME (or DRIPIQ_DATABASE_URL)."
+
+
+def _no_database(settings: "Settings") -> DatabaseError:
+    home = settings.home.absolute()
+    return DatabaseError(
+        f"There is no database in {home}: `dripiq up` (or `dripiq db upgrade`) makes one there. {_OTHER_HOME}",
+        code="no_database",
+        facts={"home": str(home)},
+    )
+
+
+def database_in_use() -> str:
+    """Which database commands work on, for people: the home of dripiq's own, or the address of another without its password."""
+    from sqlalchemy import make_url
+
+    from dripiq.config import load_settings
+
+    settings = load_settings()
+    if settings.database_url is None:
+        return str(settings.home.absolute())
+    return make_url(settings.database_url.get_secret_value()).render_as_string(hide_password=True)
 
 
 @contextmanager

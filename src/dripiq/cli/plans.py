@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 LISTED: Final = 100
 """Paths that a listing shows at most."""
 
-app = typer.Typer(help="Plans: check one before anything runs.", no_args_is_help=True)
+_HELP: Final = "Plans: check, simulate and draw one before anything runs; change one while people are in it."
+app = typer.Typer(help=_HELP, no_args_is_help=True)
 
 PlanArgument = Annotated[str, typer.Argument(metavar="FILE", help="The plan, a JSON file; - reads stdin.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Plans: check one before anything runs."""
+    """Plans: check, simulate and draw one before anything runs; change one while people are in it."""
 
 
 app.command("migrate")(migrating.migrate)
@@ -91,12 +92,11 @@ def _check_variables(plan: "Plan", contacts: str, *, quiet: bool) -> int:
         PlanError: somebody lacks what a template asks for.
         InputError: the file cannot be read; `bad_rows`, as an import would refuse it.
     """
-    from dripiq.cli.contacts import refuse_bad_rows
-    from dripiq.domain.contact_file import read_contact_file
+    from dripiq.cli.contacts import read_contacts, refuse_bad_rows
     from dripiq.domain.plan.faults import plan_error
     from dripiq.domain.plan.variables import people_of, variable_faults
 
-    contents = read_contact_file(read_file(contacts))
+    contents = read_contacts(contacts)
     refuse_bad_rows(contents, "checked: mend them, or leave them out", quiet=quiet)
     faults = variable_faults(plan, people_of(contents), contents.columns.ignored)
     if faults:

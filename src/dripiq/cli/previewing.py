@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dripiq.cli.contacts import refuse_bad_rows
-from dripiq.cli.opening import open_database, read_file
+from dripiq.cli.contacts import read_contacts, refuse_bad_rows
+from dripiq.cli.opening import open_database
 from dripiq.cli.output import JsonOption, note, progress, say
 from dripiq.domain.assumptions import Assumption
 
@@ -109,9 +109,7 @@ def _given_sender(text: str) -> "GivenSender":
 
 
 def _rows(path: str, *, quiet: bool) -> "Sequence[ContactRow]":
-    from dripiq.domain.contact_file import read_contact_file
-
-    contents = read_contact_file(read_file(path))
+    contents = read_contacts(path)
     refuse_bad_rows(contents, "previewed: mend them", quiet=quiet)
     return contents.rows
 

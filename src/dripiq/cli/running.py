@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends it; SIGHUP not under nohup, which has it ignored."""
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
 
 def up(as_json: JsonOption = False) -> None:
     """Run everything in one process: the database, its migrations, the API and a worker. Ctrl-C ends it all.
@@ -34,7 +36,7 @@ def up(as_json: JsonOption = False) -> None:
     from dripiq.db.migrate import upgrade
 
     _log_to_stderr()
-    with open_database(check=False) as (settings, database):
+    with open_database(check=False, begin=True) as (settings, database):
         upgrade(database.direct_url)
         database.check()
         asyncio.run(_up(settings, database, as_json))
@@ -90,6 +92,7 @@ async def _serve(settings: "Settings", database: "Database", as_json: bool) -> N
 
     def ready(port: int) -> None:
         _announce({"database": _address(database), "api": _url(settings, port)}, as_json)
+        warn_of_port(settings.public_url, port)
 
     stop = asyncio.Event()
     with _ending(stop.set):
@@ -108,7 +111,10 @@ async def _up(settings: "Settings", database: "Database", as_json: bool) -> None
 
     def ready(port: int) -> None:
         where = {"database": _address(database), "api": _url(settings, port), "worker": _mail(settings)}
+        if settings.database_url is None:
+            where["home"] = str(settings.home.absolute())
         _announce(where, as_json)
+        warn_of_port(settings.public_url, port)
         listening.set()
 
     with _ending(working.stop):
@@ -183,6 +189,25 @@ def _address(database: "Database") -> str:
 def _url(settings: "Settings", port: int) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{port}"
+
+
+def warn_of_port(public_url: str | None, port: int) -> None:
+    """Say that links lead past this API, where its public address is one of this machine at another port; elsewhere a proxy stands between."""
+    from urllib.parse import urlsplit
+
+    if public_url is None:
+        return
+    try:
+        parts = urlsplit(public_url)
+        linked = parts.port or {"https": 443}.get(parts.scheme, 80)
+    except ValueError:  # no address at all
+        note(f"DRIPIQ_PUBLIC_URL is no address: {public_url}. Links to it lead nowhere.")
+        return
+    if parts.hostname in _THIS_MACHINE and linked != port:
+        note(
+            f"DRIPIQ_PUBLIC_URL leads to port {linked} of this machine, and the API listens on {port}: unsubscribe links lead nowhere, unless something "
+            "passes them on. Set DRIPIQ_PORT to the same (0 takes another each time)."
+        )
 
 
 def _mail(settings: "Settings") -> str:

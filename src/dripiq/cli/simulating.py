@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dripiq.cli.contacts import refuse_bad_rows
+from dripiq.cli.contacts import read_contacts, refuse_bad_rows
 from dripiq.cli.opening import read_file
 from dripiq.cli.output import JsonOption, note, say, show_json, show_table
 from dripiq.domain.errors import InputError
@@ -76,6 +76,11 @@ def simulate(
         "open": open_, "click": click, "reply": reply, "bounce": bounce, "soft_bounce": soft_bounce, "machine_open": machine_open,
         "unsubscribe": unsubscribe, "complaint": complaint,
     }  # fmt: skip
+    if picture is not None and picture.suffix.lower() != ".svg":
+        raise InputError(
+            f"The picture is an SVG, and {picture} is not named so: write {picture.with_suffix('.svg')}.",
+            code="picture",
+        )
     if contacts is not None and count is not None:
         raise InputError("Name either --contacts or --count: who is it for?", code="usage")
     script = _script(file, contacts, count, seed, start, days, tick, _behaviour(behaviour, rates), quiet=as_json)
@@ -112,9 +117,7 @@ def _script(
 
 
 def _people(path: str, *, quiet: bool) -> "Sequence[ContactRow]":
-    from dripiq.domain.contact_file import read_contact_file
-
-    found = read_contact_file(read_file(path))
+    found = read_contacts(path)
     refuse_bad_rows(found, "simulated: correct the file", quiet=quiet)
     return found.rows
 
@@ -198,6 +201,8 @@ def show_report(report: "Report") -> None:
     """Print a report for people."""
     from dataclasses import asdict
 
+    from dripiq.domain.wording import why_moved
+
     nodes = [
         {"node": n.node, "entered": n.entered, **asdict(n.counts), "here": _here(n.waiting, n.held)}
         for n in report.nodes
@@ -219,7 +224,7 @@ def show_report(report: "Report") -> None:
     ways = [
         {
             "from": n.node,
-            "by": w.trigger if w.reason is None else f"{w.trigger}: {w.reason}",
+            "by": why_moved(w.trigger, w.reason),
             "to": w.to,
             "visits": w.visits,
         }

@@ -46,20 +46,22 @@ def start_campaigns(
     plan = parse_plan(document)
     sender_id = choose_sender(connection, tenant_id, plan, sender)
     contact_ids = _all(connection, tenant_id) if emails is None else _named(connection, tenant_id, emails)
-    _check_variables(connection, tenant_id, plan, contact_ids)
-    enrolled = 0
+    enrolled: list[str] = []
     already: list[str] = []
     with progress("Starting", len(contact_ids), quiet=quiet) as advance:
         for start in range(0, len(contact_ids), PAGE):
             batch = contact_ids[start : start + PAGE]
             outcome = enroll(connection, tenant_id, document, batch, now=now, sender_identity_id=sender_id)
-            enrolled += len(outcome.enrolled)
+            enrolled += outcome.enrolled
             already += outcome.already_enrolled
             advance(len(batch))
+    _check_variables(
+        connection, tenant_id, plan, enrolled
+    )  # of those who start: what the others lack is nothing of this
     return {
         "plan_hash": plan.plan_hash,
         "sender_id": sender_id,
-        "enrolled": enrolled,
+        "enrolled": len(enrolled),
         "already_enrolled": already,
     }
 

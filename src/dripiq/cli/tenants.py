@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dripiq.cli.opening import open_transaction
-from dripiq.cli.output import JsonOption, say, show_json, show_table
+from dripiq.cli.opening import database_in_use, open_transaction
+from dripiq.cli.output import JsonOption, note, say, show_json, show_table
 
 app = typer.Typer(help="Tenants: those for whom campaigns run.", no_args_is_help=True)
 
@@ -22,6 +22,8 @@ def list_(as_json: JsonOption = False) -> None:
         show_json({"tenants": tenants})
     else:
         show_table(tenants, ("id", "name"), title="Tenants")
+        if not tenants:
+            note(f"The database is {database_in_use()}.")
 
 
 @app.command()

@@ -76,7 +76,7 @@ def find_columns(headers: Sequence[str], mapping: Mapping[str, str]) -> Columns:
         positions[field] = _position(field, header, headers)
     if "email" not in positions:
         raise InputError(
-            f"No column holds e-mail addresses. The file's headers are {_listed(headers)}: say which one it is with --map email=HEADER.",
+            f'No column holds e-mail addresses. The file\'s headers are {_listed(headers)}: name the one that does "email".',
             code="no_email_column",
             facts={"headers": [*headers]},
         )

@@ -122,8 +122,7 @@ def _decode(raw: bytes, encoding: str) -> str:
         byte = raw[start : start + 1]
         shown = f" (0x{byte.hex().upper()}, which is {byte.decode('latin-1')!r} in Latin-1)" if byte else ""
         raise InputError(
-            f"The file is not {encoding}: line {line}, byte {start}{shown} cannot be read. "
-            "Save it as UTF-8, or say what it is, as in --encoding latin-1.",
+            f"The file is not {encoding}: line {line}, byte {start}{shown} cannot be read. Save it as UTF-8.",
             code="wrong_encoding",
             facts={"encoding": encoding, "line": line, "byte": start},
         ) from None

@@ -98,3 +98,10 @@ def say_meeting(closed: Closed, say: Callable[[datetime], str]) -> str:
         case Effect.PUT_OFF:
             until = f", until {say(closed.until)}" if closed.until is not None else ""
             return f"is put off: {said}{until}"
+
+
+def why_moved(trigger: str, reason: str | None) -> str:
+    """What moved a campaign, in a word or two: its trigger, with the reason behind it; of a stop the reason alone, for that it is one stands beside it."""
+    if reason is None or reason == trigger:
+        return trigger
+    return reason if trigger == "stopped" else f"{trigger}: {reason}"

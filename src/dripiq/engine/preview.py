@@ -257,10 +257,12 @@ def _render(
 
 
 def _about_sender(sender: Any, node: Node) -> Flag | None:
+    """Of the campaign's sender once, of a node's own with the node."""
+    node_id = node.id if node.sender_identity_id is not None else None
     if sender is None:
-        return Flag(SENDER_MISSING, say_code(SENDER_MISSING), node.id)
+        return Flag(SENDER_MISSING, say_code(SENDER_MISSING), node_id)
     if ValidationStatus(sender.validation_status) is not ValidationStatus.VERIFIED:
-        return Flag(SENDER_UNVERIFIED, f"{say_code(SENDER_UNVERIFIED)} ({sender.from_email})", node.id)
+        return Flag(SENDER_UNVERIFIED, f"{say_code(SENDER_UNVERIFIED)} ({sender.from_email})", node_id)
     return None
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dripiq.domain.addresses import domain_of, normalise_email
 from dripiq.domain.errors import ConflictError, InputError, NotFoundError
+from dripiq.domain.plan.faults import did_you_mean
 from dripiq.domain.states import ValidationStatus
 from dripiq.repositories import EmailSenderIdentityRepository
 from dripiq.repositories.registration import (
@@ -18,6 +19,7 @@ from dripiq.repositories.registration import (
     find_users,
     insert_tenant,
     insert_user,
+    list_tenants,
     lock_tenant_name,
     read_own_host_tables,
 )
@@ -33,8 +35,9 @@ def find_tenant(connection: Connection, given: str) -> TenantName:
     """
     found = find_tenants_named(connection, given)
     if not found:
+        near = did_you_mean(given, [tenant.name for tenant in list_tenants(connection)])
         raise NotFoundError(
-            f"There is no tenant {given!r}: `dripiq tenants list` shows them, `dripiq tenants create` makes one.",
+            f"There is no tenant {given!r}{near}: `dripiq tenants list` shows them, `dripiq tenants create` makes one.",
             code="unknown_tenant",
             facts={"tenant": given},
         )

@@ -272,7 +272,8 @@ def _followed(connection: Connection, tenant_id: str, since: str | None, to: str
     if len(found) > 1:
         listed = ", ".join(f"{f.plan_hash[:12]} ({f.campaigns})" for f in found[:10])
         raise ConflictError(
-            f"Open campaigns follow several plans: {listed}{' …' if len(found) > 10 else ''}. Name the one whose campaigns are meant.",
+            f"Open campaigns follow several plans: {listed}{' …' if len(found) > 10 else ''}. "
+            "Name the one whose campaigns are meant, by its hash or its file: --from of `dripiq plan migrate`, --plan of `rollback`.",
             code="several_plans",
             facts={"plans": {f.plan_hash: f.campaigns for f in found}},
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from xml.sax.saxutils import escape
 
 from dripiq.domain.plan.model import Plan
+from dripiq.domain.wording import why_moved
 from dripiq.simulate.flow_layout import BOX_WIDTH, Layout, Place, lay_out
 from dripiq.simulate.rehearsal_report import NodeFlow, Report
 
@@ -79,7 +80,7 @@ def _labels(nodes: Sequence[NodeFlow]) -> dict[Edge, list[tuple[str, int]]]:
     for node in nodes:
         for way in node.ways:
             lines = counted[node.node, _end(way.to) if way.final else way.to]
-            said = way.trigger if way.reason is None else f"{way.trigger}: {way.reason}"
+            said = why_moved(way.trigger, way.reason)
             lines[said] = lines.get(said, 0) + way.visits
     return {edge: sorted(lines.items(), key=lambda line: (-line[1], line[0])) for edge, lines in counted.items()}
 

@@ -16,6 +16,7 @@ from dripiq.domain.plan.faults import Fault
 from dripiq.domain.plan.model import CONTACT_ZONE, Node, Plan
 from dripiq.domain.states import CampaignStatus, Confidence
 from dripiq.domain.variants import content_of
+from dripiq.domain.wording import why_moved
 from dripiq.domain.zones import wall_clock
 from dripiq.repositories.audit import CampaignRow, MessageRow, MoveRow, Record
 from dripiq.simulate.behaviour import Behaviour
@@ -272,8 +273,7 @@ def _outcomes(record: Record, start: datetime) -> list[Outcome]:
     for campaign in record.campaigns:
         move = last.get(campaign.id)
         if CampaignStatus(campaign.status).is_final and move is not None:
-            said = move.trigger if move.reason in (None, move.trigger) else f"{move.trigger}: {move.reason}"
-            groups[campaign.status, said].append(move.at - start)
+            groups[campaign.status, why_moved(move.trigger, move.reason)].append(move.at - start)
         else:
             held = campaign.action_status == "held"
             groups[campaign.status, f"held: {campaign.action_reason}" if held else "under way"].append(timedelta(0))

@@ -13,6 +13,7 @@ from dripiq.domain.events import EventType
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import CampaignStatus
 from dripiq.domain.timing import is_allowed
+from dripiq.domain.wording import why_moved
 from dripiq.repositories.audit import CampaignRow, Record
 from dripiq.simulate.invariants import Check
 
@@ -120,7 +121,7 @@ def outcomes(record: Record, names: Mapping[str, str], plans: Mapping[str, Plan]
         move = last.get((campaign.tenant_id, campaign.id))
         if CampaignStatus(campaign.status).is_final and move is not None:
             where = f" at {move.from_node_id}" if move.from_node_id else ""
-            said = move.trigger if move.reason in (None, move.trigger) else f"{move.trigger}: {move.reason}"
+            said = why_moved(move.trigger, move.reason)
             groups[campaign.tenant_id, campaign.status, f"{said}{where}", None] += 1
         elif held_by_quiet_hours(campaign, plans[campaign.plan_hash]):
             groups[campaign.tenant_id, "waiting", QUIET_HOURS, campaign.run_at] += 1

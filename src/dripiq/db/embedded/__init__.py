@@ -4,6 +4,7 @@
 `watch` is the small process that stops it for users who were killed.
 """
 
+from dripiq.db.embedded.layout import has_data
 from dripiq.db.embedded.server import EmbeddedPostgres
 
-__all__ = ["EmbeddedPostgres"]
+__all__ = ["EmbeddedPostgres", "has_data"]

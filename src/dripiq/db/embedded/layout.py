@@ -113,6 +113,11 @@ def server_binaries(account: Account) -> Binaries:
         return _tried(account, _copied(package))
 
 
+def has_data(home: Path) -> bool:
+    """Whether a database was made in this home."""
+    return (home.absolute() / "postgres" / "data").exists()
+
+
 def cluster_folder(home: Path, account: Account) -> Path:
     """The folder that holds this home's data, log and socket; made when new. It belongs to the account, and only that may enter.
 
