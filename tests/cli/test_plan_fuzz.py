@@ -3,10 +3,12 @@
 Times are of the processor, so that they mean the same beside other tests; a program that is started is held against one with an ordinary plan.
 """
 
+import gc
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +74,13 @@ def checked(source: Any) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _warm() -> None:
-    """What is loaded once (zones, holidays) is no input's doing."""
+def _warm() -> Iterator[None]:
+    """What is loaded once (zones, holidays) is no input's doing; neither is what the run holds beside, for the garbage collector to walk through."""
     checked(plan(timezone="Europe/Berlin", holidays="DE"))
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", BOMBS)

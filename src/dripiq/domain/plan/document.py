@@ -16,8 +16,8 @@ from dripiq.domain.plan.canonical import composed
 from dripiq.domain.plan.faults import FaultCode, Findings, quoted
 
 MAX_BYTES: Final = 1024 * 1024
-MAX_VALUES: Final = 200_000
-"""Values in a plan: more than its bytes can hold in earnest, and few enough to be walked in a blink."""
+MAX_BRACKETS: Final = 100_000
+"""Opening brackets in a plan's JSON: more than its bytes can hold in earnest, and few enough objects and lists to be read in a blink."""
 MAX_DEPTH: Final = 16
 MAX_NUMBER: Final = 2**53
 """Whole numbers beyond this are not the same in every JSON reader (RFC 8259, section 6)."""
@@ -68,6 +68,13 @@ def _read_json(source: str | bytes, findings: Findings, max_bytes: int) -> objec
     if len(source) > max_bytes:
         findings.add("$", FaultCode.TOO_LARGE, f"The plan is longer than {max_bytes} bytes: shorten it.")
         return None
+    brackets = (
+        source.count("{") + source.count("[") if isinstance(source, str) else source.count(b"{") + source.count(b"[")
+    )
+    if brackets > MAX_BRACKETS:
+        message = f"The plan holds more than {MAX_BRACKETS:,} objects and lists: shorten it."
+        findings.add("$", FaultCode.TOO_LARGE, message)
+        return None
     try:
         text = source.removeprefix("\ufeff") if isinstance(source, str) else source.decode("utf-8-sig")
         return json.loads(
@@ -104,16 +111,11 @@ def _no_constant(name: str) -> NoReturn:
 def _is_sound(document: Mapping[str, object], findings: Findings, max_bytes: int) -> bool:
     """Whether every value is one that JSON and `jsonb` have; a walk that holds one iterator a level, however wide the document is."""
     before = len(findings.faults)
-    size = count = 0
+    size = 0
     steps: list[object] = []
     levels: list[Iterator[tuple[object, object]]] = [iter([(None, document)])]
     while levels:
         for step, value in levels[-1]:
-            count += 1
-            if count > MAX_VALUES:
-                message = f"The plan holds more than {MAX_VALUES:,} values: shorten it."
-                findings.add("$", FaultCode.TOO_LARGE, message)
-                return False
             kind = type(value)
             if kind is str and value.isascii() and "\0" not in value:  # type: ignore[attr-defined, operator]  # nearly all
                 size += len(value)  # type: ignore[arg-type]
