@@ -198,11 +198,17 @@ class Settings(BaseSettings):
     )
 
     public_url: str | None = Field(
-        default=None, description="The API's address as recipients reach it, for unsubscribe links."
+        default=None, description="The API's address as recipients reach it, for links in messages, and as Twilio does."
     )
     secret: SecretStr | None = Field(
         default=None,
-        description="The key that signs unsubscribe links and senders' codes; needed with public_url (32 characters or more).",
+        description="The key that signs links in messages and senders' codes; needed with public_url (32 characters or more).",
+    )
+    track_opens: bool = Field(
+        default=False, description="Put an image of one pixel into HTML mail, which tells that it was opened."
+    )
+    track_clicks: bool = Field(
+        default=False, description="Lead the links of HTML mail by way of this API, which tells that they were clicked."
     )
     dns_server: str | None = Field(
         default=None,
@@ -254,6 +260,14 @@ class Settings(BaseSettings):
         if self.public_url is not None and (self.secret is None or len(self.secret.get_secret_value()) < 32):
             raise ValueError(
                 "DRIPIQ_PUBLIC_URL needs DRIPIQ_SECRET beside it, 32 characters or more of your own that sign the links"
+            )
+        if (self.track_opens or self.track_clicks) and self.public_url is None:
+            raise ValueError(
+                "DRIPIQ_TRACK_OPENS and DRIPIQ_TRACK_CLICKS need DRIPIQ_PUBLIC_URL, which the links lead to"
+            )
+        if (self.track_opens or self.track_clicks) and self.email_channel == "sendgrid":
+            raise ValueError(
+                "DRIPIQ_TRACK_OPENS and DRIPIQ_TRACK_CLICKS are not for DRIPIQ_EMAIL_CHANNEL=sendgrid: SendGrid tells of both itself"
             )
         if self.imap_host is not None and (self.imap_username is None or self.imap_password is None):
             raise ValueError("DRIPIQ_IMAP_HOST needs DRIPIQ_IMAP_USERNAME and DRIPIQ_IMAP_PASSWORD beside it")

@@ -20,6 +20,7 @@ from dripiq.config import Settings
 from dripiq.db.migrate import check_current
 from dripiq.db.session import connect, make_engine
 from dripiq.domain.states import Channel
+from dripiq.domain.tracking import Links
 from dripiq.domain.unsubscribe import Subscription, sign
 from dripiq.engine.claim import Share
 from dripiq.engine.clock import DatabaseClock
@@ -130,9 +131,17 @@ def unsubscribe_links(settings: Settings) -> Unsubscribe | None:
     )
 
 
+def telling_links(settings: Settings) -> Links | None:
+    """Makes mails tell of opens and clicks, where that is asked for."""
+    if settings.public_url is None or settings.secret is None or not (settings.track_opens or settings.track_clicks):
+        return None
+    base, secret = settings.public_url.rstrip("/"), settings.secret.get_secret_value()
+    return Links(base, secret, opens=settings.track_opens, clicks=settings.track_clicks)
+
+
 def make_worker(settings: Settings, database: Database, senders: Mapping[Channel, Sender]) -> Worker:
     """A worker on a database; `senders` carry its messages."""
-    outbox = Outbox(database.engine, DatabaseClock(), senders, unsubscribe_links(settings))
+    outbox = Outbox(database.engine, DatabaseClock(), senders, unsubscribe_links(settings), telling_links(settings))
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     share = Share(settings.batch, settings.lease)
     pace = Pace(share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months)

@@ -36,7 +36,7 @@ def add_tenant(engine: Engine, tenant_id: str) -> None:
 
 
 def work(engine: Engine) -> None:
-    for tenant_id in find_tenants(engine):
+    for tenant_id in find_tenants(engine, DatabaseClock()):
         normalise(engine, DatabaseClock(), tenant_id)
 
 

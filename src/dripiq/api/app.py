@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from dripiq.api import health, inbound, twilio, unsubscribe, webhooks
+from dripiq.api import health, inbound, links, twilio, unsubscribe, webhooks
 from dripiq.api.problems import answer_errors_with_problems
 from dripiq.config import Settings
 from dripiq.wiring import Database
@@ -21,6 +21,7 @@ def make_app(settings: Settings, database: Database) -> FastAPI:
     app.include_router(webhooks.make_router(settings, database))
     app.include_router(twilio.make_router(settings, database))
     app.include_router(inbound.make_router(settings, database))
+    app.include_router(links.make_router(settings, database))
     app.include_router(unsubscribe.make_router(settings, database))
     app.include_router(health.make_router(database))
     return app

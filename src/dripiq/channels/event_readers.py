@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from dripiq.channels import sendgrid_events, twilio_events
+from dripiq.channels import own_events, sendgrid_events, twilio_events
 from dripiq.channels.provider_events import EventFault, ProviderEvent
 
 EventReader = Callable[[bytes, datetime], tuple[list[ProviderEvent], list[EventFault]]]
@@ -13,6 +13,7 @@ EventReader = Callable[[bytes, datetime], tuple[list[ProviderEvent], list[EventF
 EVENT_READERS: Final[Mapping[str, EventReader]] = {
     sendgrid_events.PROVIDER: sendgrid_events.read_events,
     twilio_events.PROVIDER: twilio_events.read_events,
+    own_events.PROVIDER: own_events.read_events,
 }
 """By provider."""
 TIMELESS: Final = frozenset({twilio_events.PROVIDER})

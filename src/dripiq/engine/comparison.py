@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from dripiq.domain.moves import Input
 from dripiq.domain.states import DeliveryStatus, MessageStatus
+from dripiq.engine.grade import grade
 from dripiq.engine.translation import (
     Tied,
     facts_of,
@@ -70,7 +71,8 @@ def compare(
     """
     deliveries = read_archived(connection, tenant_id, delivery_ids)
     reads = [read_delivery(delivery) for delivery in deliveries]
-    tied = tie(connection, tenant_id, [event for read in reads for event in read.events])
+    events = [event for read in reads for event in read.events]
+    tied = grade(connection, tenant_id, tie(connection, tenant_id, events))
     known = read_known_events(connection, tenant_id, map(_name, tied))
     fresh = {_name(t): t for t in reversed(tied) if _name(t) not in known}
     dropped = frozenset(name for name, t in fresh.items() if first_kept is not None and t.event.event_at < first_kept)

@@ -156,7 +156,7 @@ class Worker:
     async def _normalise(self) -> int:
         """One round over the tenants with deliveries to read, then over those with mail to read."""
         database, clock = self._outbox.database, self._outbox.clock
-        waiting = await asyncio.to_thread(find_tenants, database)
+        waiting = await asyncio.to_thread(find_tenants, database, clock)
         worked = await self._each(waiting, lambda tenant_id: asyncio.to_thread(normalise, database, clock, tenant_id))
         written = await asyncio.to_thread(find_receivers, database)
         worked += await self._each(written, lambda tenant_id: asyncio.to_thread(receive, database, clock, tenant_id))

@@ -13,16 +13,17 @@ from dripiq.channels.event_readers import EVENT_READERS, TIMELESS
 from dripiq.channels.provider_events import ProviderEvent
 from dripiq.domain.states import DeliveryStatus
 from dripiq.engine.clock import Clock
+from dripiq.engine.grade import RIPENS, grade
 from dripiq.engine.hear import hear
 from dripiq.engine.translation import MAX_BYTES, finished, is_about_data, read_delivery, tie
 from dripiq.repositories.intake import Finished, find_received_tenants, finish_deliveries, read_received, take_turn
 from dripiq.repositories.replaying import read_known_events
 
 
-def find_tenants(database: Engine) -> list[str]:
-    """The tenants with deliveries that wait to be normalised."""
+def find_tenants(database: Engine, clock: Clock) -> list[str]:
+    """The tenants with deliveries that wait to be normalised, and are ripe (`grade.RIPENS`)."""
     with database.begin() as connection:
-        return find_received_tenants(connection, EVENT_READERS)
+        return find_received_tenants(connection, EVENT_READERS, clock.now(connection) - RIPENS)
 
 
 def normalise(database: Engine, clock: Clock, tenant_id: str, *, limit: int = 50) -> int:
@@ -39,9 +40,10 @@ def normalise(database: Engine, clock: Clock, tenant_id: str, *, limit: int = 50
         return normalise(database, clock, tenant_id, limit=1)
     with database.begin() as connection:
         if take_turn(connection, tenant_id):
-            for delivery in read_received(connection, tenant_id, EVENT_READERS, 1, MAX_BYTES):
+            now = clock.now(connection)
+            for delivery in read_received(connection, tenant_id, EVENT_READERS, now - RIPENS, 1, MAX_BYTES):
                 failed = Finished(delivery.id, DeliveryStatus.FAILED, "the database refused it")
-                finish_deliveries(connection, tenant_id, [failed], clock.now(connection))
+                finish_deliveries(connection, tenant_id, [failed], now)
     return 1
 
 
@@ -49,12 +51,13 @@ def _work(database: Engine, clock: Clock, tenant_id: str, limit: int) -> int:
     with database.begin() as connection:
         if not take_turn(connection, tenant_id):
             return 0
-        deliveries = read_received(connection, tenant_id, EVENT_READERS, limit, MAX_BYTES)
+        now = clock.now(connection)
+        deliveries = read_received(connection, tenant_id, EVENT_READERS, now - RIPENS, limit, MAX_BYTES)
         if deliveries:
             reads = [read_delivery(delivery) for delivery in deliveries]
             events = _once(connection, tenant_id, [event for read in reads for event in read.events])
-            now = clock.now(connection)
-            hear(connection, tenant_id, tie(connection, tenant_id, events), now)
+            tied = grade(connection, tenant_id, tie(connection, tenant_id, events))
+            hear(connection, tenant_id, tied, now)
             finish_deliveries(connection, tenant_id, [finished(read) for read in reads], now)
         return len(deliveries)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from dripiq.channels.own_events import PROVIDER
 from dripiq.domain.events import EventType, Trigger
 from dripiq.domain.moves import Happened, Input, Stop
 from dripiq.domain.states import Channel, Confidence, SuppressionScope, SuppressionSource, SuppressionType
@@ -20,9 +21,6 @@ from dripiq.repositories.reaching import find_reaching
 from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.repositories.standing import LockedCampaign, lock_campaigns
 from dripiq.schema.ids import new_id
-
-OWN = "dripiq"
-"""The provider of events that dripiq sees itself."""
 
 
 def suppress(
@@ -93,7 +91,7 @@ def _unsubscribed(campaign: LockedCampaign, now: datetime) -> EventRow:
         id=event_id,
         message_id=last.id if last is not None else None,
         campaign_id=campaign.id,
-        provider=OWN,
+        provider=PROVIDER,
         type=str(EventType.UNSUBSCRIBED),
         at=now,
         url=None,

@@ -18,13 +18,15 @@ FIND_RECEIVED_TENANTS = text(
     """
     WITH RECURSIVE tenant (tenant_id) AS (
         (SELECT tenant_id FROM dripiq_app.webhook_deliveries
-        WHERE status = 'received' AND provider = ANY (CAST(:providers AS text[])) ORDER BY tenant_id, received_at LIMIT 1)
+        WHERE status = 'received' AND provider = ANY (CAST(:providers AS text[])) AND (provider <> 'dripiq' OR received_at <= :ripe)
+        ORDER BY tenant_id, received_at LIMIT 1)
         UNION ALL
         SELECT next.tenant_id
         FROM tenant
         CROSS JOIN LATERAL (
             SELECT tenant_id FROM dripiq_app.webhook_deliveries
-            WHERE status = 'received' AND provider = ANY (CAST(:providers AS text[])) AND tenant_id > tenant.tenant_id
+            WHERE status = 'received' AND provider = ANY (CAST(:providers AS text[])) AND (provider <> 'dripiq' OR received_at <= :ripe)
+                AND tenant_id > tenant.tenant_id
             ORDER BY tenant_id, received_at LIMIT 1
         ) AS next
     )
@@ -43,6 +45,7 @@ READ_RECEIVED = text(
         FROM (
             SELECT id, provider, raw, received_at FROM dripiq_app.webhook_deliveries
             WHERE tenant_id = :tenant_id AND status = 'received' AND provider = ANY (CAST(:providers AS text[]))
+                AND (provider <> 'dripiq' OR received_at <= :ripe)
             ORDER BY received_at
             LIMIT :limit
         ) AS oldest
@@ -202,9 +205,9 @@ class Finished:
     error: str | None
 
 
-def find_received_tenants(connection: Connection, providers: Iterable[str]) -> list[str]:
-    """The tenants with deliveries of these providers that nobody has worked yet, sorted."""
-    return list(connection.execute(FIND_RECEIVED_TENANTS, {"providers": sorted(providers)}).scalars())
+def find_received_tenants(connection: Connection, providers: Iterable[str], ripe: datetime) -> list[str]:
+    """The tenants with deliveries of these providers that nobody has worked yet, sorted; what our own links told counts where it came no later than `ripe`."""
+    return list(connection.execute(FIND_RECEIVED_TENANTS, {"providers": sorted(providers), "ripe": ripe}).scalars())
 
 
 def take_turn(connection: Connection, tenant_id: str) -> bool:
@@ -213,10 +216,16 @@ def take_turn(connection: Connection, tenant_id: str) -> bool:
 
 
 def read_received(
-    connection: Connection, tenant_id: str, providers: Iterable[str], limit: int, bytes_at_most: int
+    connection: Connection, tenant_id: str, providers: Iterable[str], ripe: datetime, limit: int, bytes_at_most: int
 ) -> Sequence[Any]:
     """The tenant's oldest unworked deliveries: at most `limit`, and no further one once `bytes_at_most` are reached."""
-    parameters = {"tenant_id": tenant_id, "providers": sorted(providers), "limit": limit, "bytes": bytes_at_most}
+    parameters = {
+        "tenant_id": tenant_id,
+        "providers": sorted(providers),
+        "ripe": ripe,
+        "limit": limit,
+        "bytes": bytes_at_most,
+    }
     return connection.execute(READ_RECEIVED, parameters).all()
 
 

@@ -277,14 +277,14 @@ def _ingesting() -> list[HotQuery]:
         HotQuery(
             "intake.FIND_RECEIVED_TENANTS",
             intake.FIND_RECEIVED_TENANTS,
-            lambda s: {"providers": ["dripiq", "sendgrid", "twilio"]},
+            lambda s: {"providers": ["dripiq", "sendgrid", "twilio"], "ripe": s.now},
             ("ix_webhook_deliveries_tenant_id_received_at",),
             8,
         ),
         HotQuery(
             "intake.READ_RECEIVED",
             intake.READ_RECEIVED,
-            lambda s: of_tenant(s, providers=["dripiq", "sendgrid", "twilio"], limit=50, bytes=2_000_000),
+            lambda s: of_tenant(s, providers=["dripiq", "sendgrid", "twilio"], ripe=s.now, limit=50, bytes=2_000_000),
             ("ix_webhook_deliveries_tenant_id_received_at|ix_webhook_deliveries_received_at",),
             8,
         ),

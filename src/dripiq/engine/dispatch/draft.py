@@ -18,6 +18,10 @@ Unsubscribe = Callable[[str, Channel, str], str]
 """Makes the unsubscribe link of (tenant_id, channel, address)."""
 
 
+Track = Callable[[str, str, str], str]
+"""Makes the HTML of (tenant_id, message id, HTML) tell when it is opened or clicked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letterhead:
     """What the messages of one batch have in common; `tenant` is its row, `now` the engine's time, which dates them."""

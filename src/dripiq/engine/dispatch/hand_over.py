@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from dripiq.channels.base import Outcome, Sender, Verdict
 from dripiq.domain.states import ActionStatus, ActionType, Channel
 from dripiq.engine.clock import Clock
-from dripiq.engine.dispatch.draft import Unsubscribe
+from dripiq.engine.dispatch.draft import Track, Unsubscribe
 from dripiq.engine.dispatch.limit import take_turn
 from dripiq.engine.dispatch.prepare import Ready, prepare
 from dripiq.engine.dispatch.record import HandedOver, record
@@ -34,12 +34,13 @@ LANES = 2
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """What dispatch works with: the database, the engine's clock, a sender per channel, and who makes unsubscribe links."""
+    """What dispatch works with: the database, the engine's clock, a sender per channel, and who makes unsubscribe links and links that tell of clicks."""
 
     database: Engine
     clock: Clock
     senders: Mapping[Channel, Sender]
     unsubscribe: Unsubscribe | None = None
+    track: Track | None = None
 
 
 Tally = Counter[str]
@@ -105,7 +106,8 @@ def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
     providers = {channel: sender.provider for channel, sender in outbox.senders.items()}
     with outbox.database.begin() as connection:
         now = outbox.clock.now(connection)
-        return prepare(connection, lease, lease.of_type(ActionType.SEND), providers, now, outbox.unsubscribe)
+        sends = lease.of_type(ActionType.SEND)
+        return prepare(connection, lease, sends, providers, now, outbox.unsubscribe, outbox.track)
 
 
 def _commit(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:

@@ -18,7 +18,7 @@ from dripiq.domain.limits import Booking
 from dripiq.domain.moves import IN_DOUBT, PAUSED, Contact, Input, Stop
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel
-from dripiq.engine.dispatch.draft import Letterhead, Unsubscribe, draft
+from dripiq.engine.dispatch.draft import Letterhead, Track, Unsubscribe, draft
 from dripiq.engine.gate_facts import read_gate_facts
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer
@@ -85,11 +85,13 @@ def prepare(
     providers: Mapping[Channel, str],
     now: datetime,
     unsubscribe: Unsubscribe | None,
+    track: Track | None = None,
 ) -> dict[Channel, list[Ready]]:
     """Judge claimed sends and store those that may leave; the others go back or end here, with a reason.
 
     Args:
         providers: the name of the provider that carries each channel; a send over another channel is held as `no_channel`.
+        track: makes what is handed over tell of opens and clicks; what is stored stays as it was rendered.
     """
     found = read_tenant(connection, lease.tenant_id)
     if found is None:
@@ -112,7 +114,7 @@ def prepare(
     back = unserved + [each for one in judged for each in one.back]
     back += _settle_with_campaigns(connection, lease.tenant_id, judged, now)
     put_back(connection, lease, back, now)
-    return {one.batch.channel: _store(connection, one) for one in judged}
+    return {one.batch.channel: _store(connection, one, track) for one in judged}
 
 
 def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judged:
@@ -160,7 +162,7 @@ def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judge
     return judged
 
 
-def _store(connection: Connection, judged: _Judged) -> list[Ready]:
+def _store(connection: Connection, judged: _Judged, track: Track | None) -> list[Ready]:
     """Store what may leave as `queued`."""
     batch, drafts = judged.batch, judged.drafts
     stored = insert_prepared(
@@ -171,7 +173,7 @@ def _store(connection: Connection, judged: _Judged) -> list[Ready]:
         connection, batch.lease, [PutBack(row.action_id, ActionStatus.HELD, IN_DOUBT) for row in doubted], batch.now
     )
     return [
-        _ready(row, each, message, stored[each.dedupe_key], judged.plans[row.plan_hash])
+        _ready(row, each, message, stored[each.dedupe_key], judged.plans[row.plan_hash], track)
         for row, each, message in drafts
         if each.dedupe_key in stored
     ]
@@ -201,14 +203,19 @@ def _put_back(action_id: str, closed: Closed) -> PutBack:
     return PutBack(action_id, status[closed.effect], closed.code, closed.until)
 
 
-def _ready(row: Any, drafted: Draft, message: OutgoingMessage, stored: Stored, plan: Plan) -> Ready:
+def _ready(
+    row: Any, drafted: Draft, message: OutgoingMessage, stored: Stored, plan: Plan, track: Track | None
+) -> Ready:
     """The message under the id of its row, which may be that of an earlier attempt."""
+    html = message.html
+    if track is not None and html is not None:
+        html = track(message.tenant_id, stored.id, html)
     return Ready(
         row.action_id,
         row.campaign_id,
         row.node_id,
         row.visit,
-        replace(message, id=stored.id, message_id=stored.smtp_id),
+        replace(message, id=stored.id, message_id=stored.smtp_id, html=html),
         drafted.sender_id,
         plan,
         Contact(row.contact_id, row.contact.get("timezone")),
