@@ -25,11 +25,19 @@ column validation_status text = 'pending'
 column last_validated_at timestamptz?
 column dedicated_ip_pool text?
 column is_default boolean = false
+column rotation_weight integer?
+column paused_at timestamptz?
+column pause_reason text?
+column pause_note text?
+column rates_since timestamptz?
 host user_id -> users
 unique tenant_email_unique (tenant_id, from_email)
 unique (tenant_id, user_id) where is_default
 words validation_status pending verified failed
+words pause_reason manual bounce_rate complaint_rate
 lower from_email domain reply_to
+check rotation_weight
+check paused_for_a_reason
 
 table contact_campaigns
 column lead_id text
@@ -45,6 +53,7 @@ column plan_json jsonb
 column plan_version text = '1.0'
 column plan_hash text
 column sender_identity_id text?
+column sender_choice text?
 column started_at timestamptz?
 column completed_at timestamptz?
 column last_error text?
@@ -55,6 +64,7 @@ unique contact_channel_unique (tenant_id, contact_id, channel)
 index contact_campaigns_status_idx (tenant_id, status)
 words channel email sms
 words status draft active paused completed stopped error
+words sender_choice named kept turn
 
 table campaign_plan_versions
 column contact_campaign_id text

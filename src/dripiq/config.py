@@ -235,6 +235,22 @@ class Settings(BaseSettings):
         le=1200,
         description="How many full months of events are kept before the current one; older months are dropped. Unset: never.",
     )
+    pause_bounce_rate: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="A sender of whose mails this share bounced is paused.",
+    )
+    pause_complaint_rate: float = Field(
+        default=0.003,
+        gt=0,
+        le=1,
+        description="A sender about whose mails this share of recipients complained is paused.",
+    )
+    pause_window: Seconds = Field(default=timedelta(days=7), description="Over how long both are counted, in seconds.")
+    pause_least_sends: int = Field(
+        default=100, ge=1, description="A sender that sent fewer in that time is not paused for either."
+    )
     database_pool: int = Field(default=10, ge=4, le=100, description="The most database connections of one process.")
     fault: str | None = Field(
         default=None,

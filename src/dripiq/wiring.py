@@ -19,6 +19,7 @@ from dripiq.channels.twilio import TwilioSender
 from dripiq.config import Settings
 from dripiq.db.migrate import check_current
 from dripiq.db.session import connect, make_engine
+from dripiq.domain.sender_health import Tolerance
 from dripiq.domain.states import Channel
 from dripiq.domain.tracking import Links
 from dripiq.domain.unsubscribe import Subscription, sign
@@ -139,12 +140,24 @@ def telling_links(settings: Settings) -> Links | None:
     return Links(base, secret, opens=settings.track_opens, clicks=settings.track_clicks)
 
 
+def tolerance_of(settings: Settings) -> Tolerance:
+    """What a sender may come to before it is paused."""
+    return Tolerance(
+        settings.pause_bounce_rate,
+        settings.pause_complaint_rate,
+        settings.pause_window,
+        settings.pause_least_sends,
+    )
+
+
 def make_worker(settings: Settings, database: Database, senders: Mapping[Channel, Sender]) -> Worker:
     """A worker on a database; `senders` carry its messages."""
     outbox = Outbox(database.engine, DatabaseClock(), senders, unsubscribe_links(settings), telling_links(settings))
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     share = Share(settings.batch, settings.lease)
-    pace = Pace(share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months)
+    pace = Pace(
+        share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months, tolerance_of(settings)
+    )
     return Worker(outbox, pace, make_mailbox(settings))
 
 

@@ -104,7 +104,8 @@ def test_tenants_and_senders_are_made_once(dripiq: Dripiq) -> None:
     again = dripiq("tenants", "create", "New Shop", "--json")
     assert made["name"] == "New Shop"
     assert (again.code, again.error["code"]) == (5, "tenant_exists")
-    assert dripiq("tenants", "list", "--json").json == {"tenants": [made]}
+    sending = {"sending_paused_at": None, "sending_paused_reason": None}
+    assert dripiq("tenants", "list", "--json").json == {"tenants": [made | sending]}
 
     add = ("senders", "add", "Hello@Shop.example.com", "--tenant", made["id"], "--json")
     sender = dripiq(*add, "--name", "The Shop").json["sender"]

@@ -34,6 +34,8 @@ WHOSE_IS_IT = {
     "FIND_EXPIRED_TENANTS": "which tenants have leases to take back",
     "FIND_ORPHANS": "which tenants have messages in doubt",
     "FIND_OLD_DOUBTS": "which tenants' doubts are to be settled",
+    "FIND_TROUBLED_TENANTS": "which tenants' senders bounce or are complained of; what to do is then asked tenant by tenant",
+    "FIND_PAUSED_TENANTS": "whose sending is switched off, for the list of all tenants",
     "FIND_RECEIVED_TENANTS": "which tenants have webhooks to read",
     "FIND_UNREAD_TENANTS": "which tenants have mail to read",
     "FIND_TENANTS_BY_RECIPIENT": "a mail names the address of ours that it was sent to, and no tenant",

@@ -20,10 +20,11 @@ import dripiq
 from dripiq import repositories
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.domain.limits import Period
-from dripiq.domain.states import Channel, LimitScope, Resolution, SuppressionSource, SuppressionType
+from dripiq.domain.states import Channel, LimitScope, Resolution, SuppressionScope, SuppressionSource, SuppressionType
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.limit import set_limit
+from dripiq.engine.pause_sender import pause_sender, resume_sender, weigh_sender
 from dripiq.engine.replan import replan
 from dripiq.engine.resolve import resolve, settle
 from dripiq.engine.steer import pause_sending, resume_sending, stop
@@ -32,6 +33,7 @@ from dripiq.engine.upkeep import expire
 from dripiq.engine.verify_sender import ask, confirm
 from dripiq.repositories.intake import Lift, lift_suppressions
 from dripiq.repositories.outbox import commit_to_send
+from dripiq.repositories.suppressing import lift_suppressions
 from dripiq.schema.security import protected_tables
 from tests.engine.conftest import ONE_MAIL, HandClock, World, email_plan
 
@@ -237,6 +239,17 @@ def live_through_everything(world: World) -> None:
     with world.database.begin() as connection:
         code = (mail.subject or "").split()[0]
         confirm(connection, world.tenant_id, "second@example.com", code, SECRET, world.clock.now(connection))
+    with world.database.begin() as connection:
+        pause_sender(connection, world.tenant_id, "second", now=world.clock.now(connection))
+    with world.database.begin() as connection:
+        resume_sender(connection, world.tenant_id, "second", now=world.clock.now(connection))
+    with world.database.begin() as connection:
+        weigh_sender(connection, world.tenant_id, "second", 2, now=world.clock.now(connection))
+    with world.database.begin() as connection:
+        now, manual = world.clock.now(connection), [SuppressionType.MANUAL]
+        lift_suppressions(
+            connection, world.tenant_id, Channel.EMAIL, SuppressionScope.ADDRESS, ["x@example.com"], manual, now
+        )
 
 
 def lose_a_worker(world: World) -> None:

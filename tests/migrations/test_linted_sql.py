@@ -27,6 +27,10 @@ FILES = sorted((Path(scripts.__file__).parent / "versions").glob("*.sql"))
 ALLOWED = {
     "0024": {"prefer-text-field": "the version table is made by Alembic, as it makes it everywhere"},
     "0025": {"prefer-bigint-over-int": "visits, attempts, sequence numbers within one campaign and limits per day; ids are text"},
+    "0031": {
+        "prefer-bigint-over-int": "a weight up to 1000",
+        "constraint-missing-not-valid": "the checked columns are new and empty, so that looking through them is quick",
+    },
 }  # fmt: skip
 """The rules that a revision may break, and why."""
 

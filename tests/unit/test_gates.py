@@ -23,6 +23,7 @@ from dripiq.domain.gates import (
 from dripiq.domain.limits import HORIZON, Bucket, Key, Period
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.parse import parse_plan
+from dripiq.domain.sender_health import PauseReason
 from dripiq.domain.states import CampaignStatus, LimitScope, ValidationResult, ValidationStatus
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -65,6 +66,10 @@ CLOSING: dict[Gate, tuple[dict[str, Any], Closed]] = {
     ),
     Gate.ADDRESS_VALID: ({"validation": ValidationResult.INVALID}, Closed("address_invalid", Effect.STOP)),
     Gate.SENDER_VERIFIED: ({"sender": None}, Closed("sender_missing", Effect.PUT_OFF, MIDNIGHT + SENDER_RECHECK)),
+    Gate.SENDER_NOT_PAUSED: (
+        {"sender_paused": PauseReason.BOUNCE_RATE},
+        Closed("sender_paused_bounces", Effect.HOLD),
+    ),
     Gate.LIMITS: ({"buckets": [NONE_LEFT]}, Closed("limit_tenant_hour", Effect.PUT_OFF, MIDNIGHT + HORIZON)),
 }
 """What closes each gate but the window, which midnight closes."""

@@ -38,7 +38,9 @@ def start(
     ] = "all",
     sender: Annotated[
         str | None,
-        typer.Option("--sender", metavar="EMAIL", help="The sender. [default: the tenant's default sender]"),
+        typer.Option(
+            "--sender", metavar="EMAIL", help="The sender. [default: the tenant's verified senders take turns]"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

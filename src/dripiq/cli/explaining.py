@@ -121,7 +121,10 @@ def _facts(campaign: "CampaignExplanation", clock: Clock) -> list[dict[str, Any]
     if campaign.send is not None:
         facts |= {
             "message": campaign.send.node_id + (f", variant {campaign.send.variant}" if campaign.send.variant else ""),
-            "from, to": f"{campaign.send.from_address or 'nobody'}, {campaign.send.to_address or 'nowhere'}",
+            "from": f"{campaign.send.from_address} ({campaign.send.sender_reason})"
+            if campaign.send.from_address
+            else "nobody",
+            "to": campaign.send.to_address or "nowhere",
             "due": clock(campaign.send.due_at),
             "state": f"{campaign.send.status}" + (f" ({campaign.send.reason})" if campaign.send.reason else ""),
         }

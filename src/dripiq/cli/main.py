@@ -28,6 +28,7 @@ from dripiq.cli import (
     replaying,
     running,
     senders,
+    suppressing,
     tenants,
 )
 from dripiq.cli.output import note, printable
@@ -50,11 +51,13 @@ app.command("hostile")(hostile.hostile)
 app.command("explain")(explaining.explain)
 app.command("doctor")(doctor.doctor)
 app.command("replay")(replaying.replay)
+app.command("suppress")(suppressing.suppress)
 app.add_typer(database.app, name="db")
 app.add_typer(plans.app, name="plan")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(senders.app, name="senders")
 app.add_typer(limits.app, name="limits")
+app.add_typer(suppressing.app, name="suppressions")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(campaigns.app, name="campaign")
 app.add_typer(doubts.app, name="in-doubt")

@@ -78,6 +78,23 @@ def open_transaction() -> "Iterator[tuple[Connection, datetime]]":
         yield connection, DatabaseClock().now(connection)
 
 
+@contextmanager
+def open_sending(tenant: str) -> "Iterator[tuple[Connection, str]]":
+    """A transaction of its own for what takes a tenant's sending lock as its first statement, and the tenant's id.
+
+    Raises:
+        NotFoundError, InputError: as `find_tenant`.
+    """
+    from dripiq.db.session import connect
+    from dripiq.engine.register import find_tenant
+
+    with open_database() as (_, database):
+        with connect(database.engine) as connection, connection.begin():
+            owner = find_tenant(connection, tenant)
+        with connect(database.engine) as connection, connection.begin():
+            yield connection, owner.id
+
+
 def read_time(given: str, option: str) -> datetime:
     """A time as typed (ISO 8601; UTC where it has no offset), in UTC.
 

@@ -48,7 +48,7 @@ def preview(
         typer.Option(
             "--sender",
             metavar="EMAIL",
-            help='The sender; without a tenant, "Name <a@example.com>". [default: the tenant\'s default sender]',
+            help='The sender; without a tenant, "Name <a@example.com>". [default: the tenant\'s verified senders take turns]',
         ),
     ] = None,
     assume: Annotated[
@@ -234,6 +234,7 @@ class _Report:
     def _show_message(self, number: int, message: "PreviewedMessage", clock: Callable[[datetime], str]) -> None:
         variant = f", variant {message.variant}" if message.variant is not None else ""
         say(f"  {number}. {clock(message.at)}  {message.node_id}{variant}  {message.subject or ''}".rstrip())
+        say(f"     from {message.from_address}" + (f" ({message.sender_reason})" if message.sender_reason else ""))
         lines = [line for line in (message.text or "").splitlines() if self.full or line.strip()]
         for line in lines if self.full else lines[:LINES]:
             say(f"     {line}".rstrip())

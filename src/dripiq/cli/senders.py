@@ -5,18 +5,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dripiq.cli.opening import open_transaction
+from dripiq.cli.opening import open_sending, open_transaction
 from dripiq.cli.output import JsonOption, TenantOption, say, show_json, show_table
 from dripiq.domain.errors import ConfigurationError, DripiqError
 
 if TYPE_CHECKING:
     from dripiq.channels.base import Outcome, OutgoingMessage
     from dripiq.config import Settings
+    from dripiq.domain.sender_health import Rates
     from dripiq.schema import EmailSenderIdentity
 
 app = typer.Typer(help="Senders: the addresses that a tenant sends from.", no_args_is_help=True)
 
 SHORTEST_SECRET = 32
+
+SenderArgument = Annotated[str, typer.Argument(metavar="SENDER", help="The sender: its id or address.")]
 
 
 @app.command()
@@ -123,22 +126,94 @@ def _hand_over(settings: "Settings", mail: "OutgoingMessage") -> None:
 
 @app.command("list")
 def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
-    """List a tenant's senders."""
+    """List a tenant's senders: who may send, who is paused and why, and how many mails bounced or were complained of."""
     from sqlalchemy.orm import Session
 
+    from dripiq.config import load_settings
     from dripiq.db.session import as_tenant
+    from dripiq.domain.sender_health import Rates
     from dripiq.engine.register import find_tenant
     from dripiq.repositories import EmailSenderIdentityRepository
+    from dripiq.repositories.senders import read_rates
+    from dripiq.wiring import tolerance_of
 
-    with open_transaction() as (connection, _):
+    tolerance = tolerance_of(load_settings())
+    with open_transaction() as (connection, now):
         owner = find_tenant(connection, tenant)
         with as_tenant(connection, owner.id), Session(connection) as session:
             found = EmailSenderIdentityRepository(session, owner.id).list(limit=1000)
-        senders = sorted((_sender(sender) for sender in found.items), key=lambda sender: str(sender["email"]))
+            rates = read_rates(connection, owner.id, tolerance, now)
+            senders = [
+                _sender(sender) | _standing(sender, rates.get(sender.id, Rates(0, 0, 0))) for sender in found.items
+            ]
+    senders.sort(key=lambda sender: str(sender["email"]))
     if as_json:
-        show_json({"senders": senders})
+        show_json({"senders": senders, "window_days": tolerance.window.total_seconds() / 86_400})
+        return
+    rows = [
+        {
+            **sender,
+            "state": "paused" if sender["paused_at"] else sender["status"],
+            "bounced": f"{sender['bounced']} ({sender['bounce_rate']:.1%})",
+            "complained": f"{sender['complained']} ({sender['complaint_rate']:.2%})",
+            "why": sender["pause_note"] or sender["pause_reason"],
+        }
+        for sender in senders
+    ]
+    columns = ("id", "email", "name", "state", "default", "weight", "reply_to", "sent", "bounced", "complained", "why")
+    show_table(rows, columns, title=f"Senders (rates of the last {tolerance.window.total_seconds() / 86_400:g} days)")
+
+
+@app.command()
+def pause(
+    sender: SenderArgument,
+    tenant: TenantOption,
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why; shown by list.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let nothing more leave from a sender: what it would send is held until it is resumed."""
+    from dripiq.engine.pause_sender import pause_sender
+
+    with open_sending(tenant) as (connection, tenant_id):
+        address = pause_sender(connection, tenant_id, sender, note=note)
+    if as_json:
+        show_json({"sender": address, "state": "paused"})
     else:
-        show_table(senders, ("id", "email", "name", "status", "default", "reply_to"), title="Senders")
+        say(f"{address} is paused: what it would send is held. dripiq senders resume {address} lets it send again.")
+
+
+@app.command()
+def resume(sender: SenderArgument, tenant: TenantOption, as_json: JsonOption = False) -> None:
+    """Let a paused sender send again, and what was held for it. Its rates begin anew: what paused it does not pause it again."""
+    from dripiq.engine.pause_sender import resume_sender
+
+    with open_sending(tenant) as (connection, tenant_id):
+        address, released = resume_sender(connection, tenant_id, sender)
+    if as_json:
+        show_json({"sender": address, "state": "sending", "released": released})
+    else:
+        say(f"{address} sends again; messages released: {released}")
+
+
+@app.command()
+def weigh(
+    sender: SenderArgument,
+    weight: Annotated[
+        int, typer.Argument(metavar="WEIGHT", help="0 to 1000; 2 is twice as often as 1, 0 only where it is named.")
+    ],
+    tenant: TenantOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how often a sender has its turn beside the tenant's others (1 each where nothing is said); holds for who is enrolled from now on."""
+    from dripiq.engine.pause_sender import weigh_sender
+    from dripiq.engine.register import find_tenant
+
+    with open_transaction() as (connection, now):
+        address = weigh_sender(connection, find_tenant(connection, tenant).id, sender, weight, now=now)
+    if as_json:
+        show_json({"sender": address, "weight": weight})
+    else:
+        say(f"{address} has the weight {weight}.")
 
 
 def _sender(sender: "EmailSenderIdentity") -> dict[str, Any]:
@@ -150,4 +225,18 @@ def _sender(sender: "EmailSenderIdentity") -> dict[str, Any]:
         "status": str(sender.validation_status),
         "default": sender.is_default,
         "user_id": sender.user_id,
+    }
+
+
+def _standing(sender: "EmailSenderIdentity", rates: "Rates") -> dict[str, Any]:
+    return {
+        "weight": 1 if sender.rotation_weight is None else sender.rotation_weight,
+        "paused_at": sender.paused_at,
+        "pause_reason": sender.pause_reason,
+        "pause_note": sender.pause_note,
+        "sent": rates.sent,
+        "bounced": rates.bounced,
+        "bounce_rate": round(rates.bounce_rate, 5),
+        "complained": rates.complained,
+        "complaint_rate": round(rates.complaint_rate, 5),
     }

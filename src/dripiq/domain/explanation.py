@@ -40,6 +40,7 @@ class PendingSend:
         status: pending, queued (a worker has it) or held.
         reason: why it is held, or was put off.
         attempts: how often a worker has taken it up.
+        sender_reason: why it leaves from that address, as a clause.
         variant: which variant of the node's message this contact gets; None where there is one only.
     """
 
@@ -52,6 +53,7 @@ class PendingSend:
     attempts: int
     to_address: str | None
     from_address: str | None
+    sender_reason: str | None
     variant: str | None
 
 

@@ -16,6 +16,7 @@ from dripiq.domain.addresses import domain_of
 from dripiq.domain.limits import Bucket, find_slot
 from dripiq.domain.moves import PAUSED, Contact
 from dripiq.domain.plan.model import Plan
+from dripiq.domain.sender_health import PAUSE_CODES, PauseReason
 from dripiq.domain.states import CampaignStatus, SuppressionScope, ValidationResult, ValidationStatus
 from dripiq.domain.timing import closed_by, next_allowed
 
@@ -40,6 +41,7 @@ class Gate(StrEnum):
     DOMAIN_NOT_SUPPRESSED = "domain_not_suppressed"
     ADDRESS_VALID = "address_valid"
     SENDER_VERIFIED = "sender_verified"
+    SENDER_NOT_PAUSED = "sender_not_paused"
     WINDOW_OPEN = "window_open"
     LIMITS = "limits"
 
@@ -79,6 +81,7 @@ class SendFacts:
     suppressed_domain: Suppression | None
     validation: ValidationResult | None
     sender: ValidationStatus | None
+    sender_paused: PauseReason | None = None
     buckets: Sequence[Bucket] = ()
 
 
@@ -184,6 +187,10 @@ def _sender_verified(facts: SendFacts, _plan: Plan, now: datetime) -> Closed | N
     return Closed(code, Effect.PUT_OFF, now + SENDER_RECHECK)
 
 
+def _sender_not_paused(facts: SendFacts, _plan: Plan, _now: datetime) -> Closed | None:
+    return None if facts.sender_paused is None else Closed(PAUSE_CODES[facts.sender_paused], Effect.HOLD)
+
+
 def _window_open(facts: SendFacts, plan: Plan, now: datetime) -> Closed | None:
     rule = closed_by(plan, now, facts.contact)
     return None if rule is None else Closed(rule, Effect.PUT_OFF, next_allowed(plan, now, facts.contact))
@@ -197,5 +204,6 @@ _RULES: Final[Mapping[Gate, Callable[[SendFacts, Plan, datetime], Closed | None]
     Gate.DOMAIN_NOT_SUPPRESSED: _domain_not_suppressed,
     Gate.ADDRESS_VALID: _address_valid,
     Gate.SENDER_VERIFIED: _sender_verified,
+    Gate.SENDER_NOT_PAUSED: _sender_not_paused,
     Gate.WINDOW_OPEN: _window_open,
 }

@@ -18,6 +18,9 @@ _SAID: Final[Mapping[str, str]] = {
     "address_invalid": "the validation of its address said that it is invalid",
     "sender_missing": "there is no sender to send it from",
     "sender_unverified": "its sender is not verified",
+    "sender_paused": "its sender is paused",
+    "sender_paused_bounces": "its sender is paused: too many of its mails bounced",
+    "sender_paused_complaints": "its sender is paused: too many recipients complained",
     "quiet_hours": "it is quiet hours",
     "send_window": "it is outside of the send window",
     "holiday": "it is a holiday",
@@ -44,10 +47,13 @@ _SAID: Final[Mapping[str, str]] = {
 }
 
 _HELPS: Final[Mapping[str, str]] = {
-    "tenant_paused": "dripiq.resume_sending(connection, tenant_id) switches it on again, and releases what it held",
+    "tenant_paused": "dripiq tenants resume {tenant} switches it on again, and releases what it held",
     "campaign_paused": "dripiq campaign resume {campaign}",
     "sender_missing": "dripiq senders add EMAIL --verified --tenant {tenant}",
     "sender_unverified": "dripiq senders add {sender} --verified --tenant {tenant}",
+    "sender_paused": "dripiq senders resume {sender} --tenant {tenant}",
+    "sender_paused_bounces": "see to the list, then: dripiq senders resume {sender} --tenant {tenant}",
+    "sender_paused_complaints": "see to whom you write and what, then: dripiq senders resume {sender} --tenant {tenant}",
     "template_missing": "give the contact the value, then: dripiq campaign resume {campaign}",
     "template_syntax": "start the campaign anew on a plan without the fault",
     "template_failed": "see to the contact's values, then: dripiq campaign resume {campaign}",

@@ -16,7 +16,7 @@ from dripiq.domain.moves import Start
 from dripiq.domain.plan.verify import check_plan
 from dripiq.domain.states import PlanOrigin
 from dripiq.engine.caller import connection_of, time_of
-from dripiq.engine.choose_sender import refuse_unknown_senders
+from dripiq.engine.choose_sender import refuse_unknown_senders, share_out
 from dripiq.engine.react import react
 from dripiq.repositories.archive import notify_work
 from dripiq.repositories.enrollment import (
@@ -64,7 +64,7 @@ def enroll(
         plan: the plan's JSON document.
         contact_ids: any number; a repeated id counts once.
         now: the time (aware, UTC) at which this happens; None for the database's.
-        sender_identity_id: the tenant's sender; None for its default one.
+        sender_identity_id: the tenant's sender; None for those that take turns (`share_out`).
         created_by: the id of the user who does this.
 
     Raises:
@@ -84,11 +84,12 @@ def enroll(
     enrolled: dict[str, str] = {}
     for start in range(0, len(wanted), BATCH):
         batch = wanted[start : start + BATCH]
+        senders = share_out(connection, tenant_id, checked, batch, sender_identity_id)
         fresh: dict[str, str] = {}
         if new := [c for c in batch if c not in before]:
-            fresh |= insert_drafts(connection, tenant_id, channel, new, stored, sender_identity_id, now)
+            fresh |= insert_drafts(connection, tenant_id, channel, new, stored, senders, now)
         if ended := {c: before[c][0] for c in batch if c in before and before[c][1].is_final}:
-            fresh |= restart_campaigns(connection, tenant_id, ended, stored, sender_identity_id, now)
+            fresh |= restart_campaigns(connection, tenant_id, ended, stored, senders, now)
         if fresh:
             insert_versions(connection, tenant_id, list(fresh.values()), stored, generated_by, created_by, now)
             react(connection, tenant_id, {campaign_id: [Start(now, created_by)] for campaign_id in fresh.values()}, now)

@@ -235,6 +235,7 @@ def _pending(actions: Sequence[Any], known: Known, plan: Plan) -> PendingSend:
         attempts=action.attempts,
         to_address=known.address,
         from_address=sender.from_email if sender is not None else None,
+        sender_reason=known.why_sender(node, known.thread),
         variant=content_of(node, known.contact_id).variant if node is not None and node.contents else None,
     )
 
@@ -275,7 +276,9 @@ def _read_known(
         gates = replace(gates, limits=limits)
     begun = frozenset((m["node"], m["visit"]) for m in messages if m["status"] != MessageStatus.QUEUED)
     records = Records(about.contact, row.lead or {}, about.tenant)
-    return Known(row.contact_id, records, address, row.sender_identity_id, gates, begun, row.visit, thread)
+    return Known(
+        row.contact_id, records, address, row.sender_identity_id, gates, begun, row.visit, thread, row.sender_choice
+    )
 
 
 def _read_recorded(connection: Connection, tenant_id: str, campaign_id: str, state: State) -> Sequence[Happened]:

@@ -17,6 +17,8 @@ from dripiq.domain.gates import SendFacts, Suppressed, Suppression, suppressing
 from dripiq.domain.limits import Booking, Bucket, Key, Ledger, Rules
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.model import Node
+from dripiq.domain.rotation import say_choice
+from dripiq.domain.sender_health import PauseReason
 from dripiq.domain.states import CampaignStatus, Channel, ValidationResult, ValidationStatus
 from dripiq.repositories.limits import read_buckets, read_limits
 from dripiq.repositories.outbox import read_senders, read_suppressed, read_validated
@@ -53,6 +55,21 @@ class GateFacts:
         name = (node.sender_identity_id if node is not None else None) or row.sender_identity_id
         return self.senders.get(name) if name is not None else self.default_sender
 
+    def why_sender(self, row: Any, node: Node | None, thread: Thread | None = None) -> str | None:
+        """Why it is the sender of `sender_of`, as a clause; None without any.
+
+        Args:
+            row: has the campaign's sender_identity_id and sender_choice.
+        """
+        if self.sender_of(row, node, thread) is None:
+            return None
+        return say_choice(
+            row.sender_choice,
+            answers=thread is not None and (thread.last.sender_id or "") in self.senders,
+            node_names=node is not None and node.sender_identity_id is not None,
+            is_default=row.sender_identity_id is None,
+        )
+
     def of(self, row: Any, node: Node | None, sender: Any, at: datetime) -> SendFacts:
         """What the gates look at for one send at that time.
 
@@ -71,6 +88,7 @@ class GateFacts:
             suppressed_domain=by_domain,
             validation=ValidationResult(validation) if validation is not None else None,
             sender=ValidationStatus(sender.validation_status) if sender is not None else None,
+            sender_paused=PauseReason(sender.pause_reason) if sender is not None and sender.pause_reason else None,
             buckets=self.limits.of(sender.id, row.address) if self.limits and sender and row.address else (),
         )
 

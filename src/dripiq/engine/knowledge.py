@@ -64,6 +64,7 @@ class Known:
         begun: nodes and visits whose message has left `queued`: it is not prepared again.
         visit: the present one; of later ones it is not known yet what they answer.
         thread: what the present visit's message answers.
+        sender_choice: how the campaign came by its sender.
     """
 
     contact_id: str
@@ -74,6 +75,7 @@ class Known:
     begun: frozenset[tuple[str, int]] = frozenset()
     visit: int = 0
     thread: Thread | None = None
+    sender_choice: str | None = None
 
     def facts(self, node: Node, state: State, at: datetime) -> SendFacts:
         """What the gates look at if this node's message were to leave at that time."""
@@ -85,6 +87,10 @@ class Known:
     def sender(self, node: Node | None, thread: Thread | None = None) -> Any:
         """Who sends this node's message; None where there is nobody."""
         return self.gates.sender_of(self, node, thread)
+
+    def why_sender(self, node: Node | None, thread: Thread | None = None) -> str | None:
+        """Why it is that sender, as a clause."""
+        return self.gates.why_sender(self, node, thread)
 
     def thread_at(self, node: Node, state: State) -> Thread | None:
         """What this node's message answers."""

@@ -16,10 +16,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dripiq.channels.imap import ImapMailbox, MailboxError
+from dripiq.domain.sender_health import Tolerance
 from dripiq.engine.claim import Share, claim, find_due
 from dripiq.engine.dispatch import Outbox, dispatch
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import find_tenants, normalise
+from dripiq.engine.pause_sender import pause_troubled
 from dripiq.engine.receive import IMAP, arrive, receive
 from dripiq.engine.receive import find_tenants as find_receivers
 from dripiq.engine.resolve import settle
@@ -41,6 +43,7 @@ class Pace:
         poll: the longest it waits for work without a signal; also how often it looks where no signal can reach it.
         upkeep: how often it looks for what has to be put right.
         keep_months: how many full months of events are kept before the current one; None keeps all.
+        tolerance: what a sender's bounces and complaints may come to before it is paused; None pauses none.
         listen_url: a direct libpq URL for LISTEN; None behind a transaction pooler, where `poll` alone serves.
     """
 
@@ -49,6 +52,7 @@ class Pace:
     upkeep: timedelta = timedelta(seconds=10)
     listen_url: str | None = None
     keep_months: int | None = None
+    tolerance: Tolerance | None = None
 
 
 class Worker:
@@ -196,6 +200,10 @@ class Worker:
         self.done["put_in_doubt"] += repairs.put_in_doubt
         self.done["doubts_settled"] += await asyncio.to_thread(settle, outbox.database, outbox.clock)
         await asyncio.to_thread(make_partitions, outbox.database, outbox.clock)
+        if self._pace.tolerance is not None:
+            self.done["senders_paused"] += await asyncio.to_thread(
+                pause_troubled, outbox.database, outbox.clock, self._pace.tolerance
+            )
         if self._pace.keep_months is not None:
             await asyncio.to_thread(drop_partitions, outbox.database, outbox.clock, self._pace.keep_months)
         if repairs.leases_returned:

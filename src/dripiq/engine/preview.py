@@ -22,10 +22,12 @@ from dripiq.domain.ids import digest
 from dripiq.domain.moves import Contact, State
 from dripiq.domain.plan.model import Node, Plan
 from dripiq.domain.preview import Planned, walk
+from dripiq.domain.sender_health import PAUSE_CODES, PauseReason
 from dripiq.domain.states import CampaignStatus, ValidationStatus
 from dripiq.domain.timing import zone_of
 from dripiq.domain.variants import content_of
 from dripiq.domain.wording import say_code
+from dripiq.engine.choose_sender import share_out
 from dripiq.engine.gate_facts import GateFacts, read_gate_facts
 from dripiq.engine.knowledge import Known, Nobody, Records, address_of
 from dripiq.repositories import EmailSenderIdentityRepository
@@ -53,6 +55,7 @@ class GivenSender:
     from_name: str
     id: str = "given"
     validation_status: ValidationStatus = ValidationStatus.VERIFIED
+    pause_reason: None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class PreviewedMessage:
     visit: int
     variant: str | None
     from_address: str
+    sender_reason: str | None
     to_address: str | None
     subject: str | None
     text: str | None
@@ -142,23 +146,34 @@ def people_of_tenant(
 
     Args:
         tenant: its record (`read_tenant_record`).
-        sender_id: the sender that the campaign would have; None for the tenant's default.
+        sender_id: the sender that the campaign would have; None for those that take turns.
     """
     channel = plan.nodes[plan.start_node_id].channel
     rows = read_people(connection, tenant_id, channel, [contact_id for contact_id, _ in contacts])
     addresses = {id: address_of(row.contact, channel, row.channel_address) for id, row in rows.items()}
+    chosen = share_out(connection, tenant_id, plan, list(rows), sender_id)
     gates = read_gate_facts(
         connection,
         tenant_id,
         channel,
         tenant_paused=False,
         addresses=addresses.values(),
-        sender_ids=[sender_id, *(node.sender_identity_id for node in plan.nodes.values())],
+        sender_ids=[
+            *{each.sender_id for each in chosen.values()},
+            *(node.sender_identity_id for node in plan.nodes.values()),
+        ],
         now=now,
     )
     return [
         Person(
-            Known(id, Records(rows[id].contact, rows[id].lead or {}, tenant), addresses[id], sender_id, gates),
+            Known(
+                id,
+                Records(rows[id].contact, rows[id].lead or {}, tenant),
+                addresses[id],
+                chosen[id].sender_id if id in chosen else None,
+                gates,
+                sender_choice=chosen[id].choice if id in chosen else None,
+            ),
             line,
             _enrolled(rows[id].campaign_id, rows[id].status),
         )
@@ -219,7 +234,7 @@ class _Hopeful:
     known: Known
 
     def facts(self, node: Node, state: State, at: datetime) -> SendFacts:
-        return replace(self.known.facts(node, state, at), sender=ValidationStatus.VERIFIED)
+        return replace(self.known.facts(node, state, at), sender=ValidationStatus.VERIFIED, sender_paused=None)
 
     def fault(self, node: Node, state: State) -> Closed | None:
         return self.known.fault(node, state)
@@ -242,6 +257,7 @@ def _render(
             visit=planned.visit,
             variant=content_of(node, known.contact_id).variant,
             from_address=(sender or Nobody()).from_email,
+            sender_reason=known.why_sender(node, answers),
             to_address=known.address,
             subject=None,
             text=None,
@@ -263,6 +279,9 @@ def _about_sender(sender: Any, node: Node) -> Flag | None:
         return Flag(SENDER_MISSING, say_code(SENDER_MISSING), node_id)
     if ValidationStatus(sender.validation_status) is not ValidationStatus.VERIFIED:
         return Flag(SENDER_UNVERIFIED, f"{say_code(SENDER_UNVERIFIED)} ({sender.from_email})", node_id)
+    if sender.pause_reason is not None:
+        code = PAUSE_CODES[PauseReason(sender.pause_reason)]
+        return Flag(code, f"{say_code(code)} ({sender.from_email})", node_id)
     return None
 
 

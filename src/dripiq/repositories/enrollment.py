@@ -1,12 +1,13 @@
 """How do hundreds of contacts get a campaign in one statement, and who has one already?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, text
 
+from dripiq.domain.rotation import Chosen
 from dripiq.domain.states import CampaignStatus, Channel, PlanOrigin
 from dripiq.schema.ids import new_ids
 
@@ -23,13 +24,16 @@ LOCK_ENROLLED = text(
 INSERT_DRAFTS = text(
     """
     INSERT INTO dripiq_app.contact_campaigns (
-        tenant_id, id, lead_id, contact_id, channel, status, plan_json, plan_version, plan_hash, sender_identity_id, created_at, updated_at
+        tenant_id, id, lead_id, contact_id, channel, status, plan_json, plan_version, plan_hash, sender_identity_id, sender_choice,
+        created_at, updated_at
     )
-    SELECT :tenant_id, wanted.id, contact.lead_id, contact.id, :channel, 'draft', CAST(:plan AS jsonb), :plan_version, :plan_hash, sender.id, :now, :now
-    FROM unnest(CAST(:ids AS text[]), CAST(:contact_ids AS text[])) AS wanted (id, contact_id)
+    SELECT :tenant_id, wanted.id, contact.lead_id, contact.id, :channel, 'draft', CAST(:plan AS jsonb), :plan_version, :plan_hash, sender.id,
+        CASE WHEN sender.id IS NOT NULL THEN wanted.choice END, :now, :now
+    FROM unnest(CAST(:ids AS text[]), CAST(:contact_ids AS text[]), CAST(:sender_ids AS text[]), CAST(:choices AS text[]))
+        AS wanted (id, contact_id, sender_id, choice)
     JOIN dripiq_app.tenant_contacts AS contact
         ON contact.tenant_id = :tenant_id AND contact.id = wanted.contact_id AND contact.id = ANY (CAST(:contact_ids AS text[]))
-    LEFT JOIN dripiq_app.email_sender_identities AS sender ON sender.tenant_id = :tenant_id AND sender.id = :sender_identity_id
+    LEFT JOIN dripiq_app.email_sender_identities AS sender ON sender.tenant_id = :tenant_id AND sender.id = wanted.sender_id
     ORDER BY contact.id
     ON CONFLICT (tenant_id, contact_id, channel) DO NOTHING
     RETURNING id, contact_id
@@ -45,12 +49,12 @@ RESTART_CAMPAIGNS = text(
     """
     UPDATE dripiq_app.contact_campaigns AS campaign
     SET updated_at = :now, status = 'draft', lead_id = contact.lead_id, plan_json = CAST(:plan AS jsonb), plan_version = :plan_version, plan_hash = :plan_hash,
-        sender_identity_id = (
-            SELECT id FROM dripiq_app.email_sender_identities WHERE tenant_id = :tenant_id AND id = :sender_identity_id
-        ),
+        sender_identity_id = sender.id, sender_choice = CASE WHEN sender.id IS NOT NULL THEN wanted.choice END,
         current_node_id = NULL, visits = '{}', node_entered_at = NULL, started_at = NULL, completed_at = NULL, last_error = NULL
-    FROM dripiq_app.tenant_contacts AS contact
-    WHERE campaign.tenant_id = :tenant_id AND campaign.id = ANY (CAST(:ids AS text[])) AND contact.tenant_id = :tenant_id
+    FROM unnest(CAST(:ids AS text[]), CAST(:sender_ids AS text[]), CAST(:choices AS text[])) AS wanted (id, sender_id, choice)
+    LEFT JOIN dripiq_app.email_sender_identities AS sender ON sender.tenant_id = :tenant_id AND sender.id = wanted.sender_id,
+        dripiq_app.tenant_contacts AS contact
+    WHERE campaign.tenant_id = :tenant_id AND campaign.id = wanted.id AND contact.tenant_id = :tenant_id
         AND contact.id = campaign.contact_id AND contact.id = ANY (CAST(:contact_ids AS text[]))
     RETURNING campaign.id, campaign.contact_id
     """
@@ -120,7 +124,7 @@ def insert_drafts(
     channel: Channel,
     contact_ids: Sequence[str],
     plan: tuple[dict[str, Any], str, str],
-    sender_identity_id: str | None,
+    senders: Mapping[str, Chosen],
     now: datetime,
 ) -> dict[str, str]:
     """Give contacts a campaign as a draft; those who have got one meanwhile are left out.
@@ -128,6 +132,7 @@ def insert_drafts(
     Args:
         contact_ids: contacts without a campaign on this channel, in the order of their ids.
         plan: the document, the language's version, and the hash.
+        senders: by contact id; the campaign of a contact that is not there has no sender of its own.
 
     Returns:
         The campaign of each contact that got one, by contact id.
@@ -138,7 +143,7 @@ def insert_drafts(
         "contact_ids": list(contact_ids),
         "ids": new_ids(len(contact_ids)),
     }
-    rows = connection.execute(INSERT_DRAFTS, ids | _draft(plan, sender_identity_id, now))
+    rows = connection.execute(INSERT_DRAFTS, ids | _draft(plan, contact_ids, senders, now))
     return {row.contact_id: row.id for row in rows}
 
 
@@ -147,22 +152,26 @@ def restart_campaigns(
     tenant_id: str,
     campaigns: Mapping[str, str],
     plan: tuple[dict[str, Any], str, str],
-    sender_identity_id: str | None,
+    senders: Mapping[str, Chosen],
     now: datetime,
 ) -> dict[str, str]:
     """Make drafts, with another plan, of campaigns in a final state (by contact id; locked): those whose contact is still there."""
     ids = {"tenant_id": tenant_id, "contact_ids": list(campaigns), "ids": list(campaigns.values())}
-    rows = connection.execute(RESTART_CAMPAIGNS, ids | _draft(plan, sender_identity_id, now))
+    rows = connection.execute(RESTART_CAMPAIGNS, ids | _draft(plan, campaigns, senders, now))
     return {row.contact_id: row.id for row in rows}
 
 
-def _draft(plan: tuple[dict[str, Any], str, str], sender_identity_id: str | None, now: datetime) -> dict[str, Any]:
+def _draft(
+    plan: tuple[dict[str, Any], str, str], contact_ids: Iterable[str], senders: Mapping[str, Chosen], now: datetime
+) -> dict[str, Any]:
     document, version, plan_hash = plan
+    chosens = [senders.get(contact_id) for contact_id in contact_ids]
     return {
         "plan": orjson.dumps(document).decode(),
         "plan_version": version,
         "plan_hash": plan_hash,
-        "sender_identity_id": sender_identity_id,
+        "sender_ids": [chosen.sender_id if chosen is not None else None for chosen in chosens],
+        "choices": [str(chosen.choice) if chosen is not None else None for chosen in chosens],
         "now": now,
     }
 

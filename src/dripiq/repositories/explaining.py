@@ -68,7 +68,7 @@ READ_CAMPAIGNS = text(
     """
     SELECT campaign.id, campaign.contact_id, campaign.channel, campaign.status, campaign.current_node_id, campaign.visit, campaign.visits,
         campaign.node_entered_at, campaign.transition_seq, campaign.plan_hash, campaign.started_at, campaign.completed_at,
-        campaign.sender_identity_id, campaign.last_error, primary_channel.value AS channel_address, lead.record AS lead
+        campaign.sender_identity_id, campaign.sender_choice, campaign.last_error, primary_channel.value AS channel_address, lead.record AS lead
     FROM dripiq_app.contact_campaigns AS campaign
     LEFT JOIN LATERAL (
         SELECT record FROM dripiq_app.tenant_leads WHERE tenant_id = :tenant_id AND id = campaign.lead_id LIMIT 1

@@ -1,6 +1,7 @@
 """Is a tenant's sending switched off?"""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -14,6 +15,21 @@ SWITCH_SENDING = text(
     SET sending_paused_at = excluded.sending_paused_at, sending_paused_reason = excluded.sending_paused_reason, updated_at = excluded.updated_at
     """
 )
+
+
+FIND_PAUSED_TENANTS = text(
+    """
+    SELECT tenant_id, sending_paused_at, sending_paused_reason FROM dripiq_app.tenant_settings WHERE sending_paused_at IS NOT NULL
+    """
+)
+
+
+def find_paused(connection: Connection) -> dict[str, dict[str, Any]]:
+    """Since when and why the sending of tenants is switched off, by their ids."""
+    return {
+        row.tenant_id: {"sending_paused_at": row.sending_paused_at, "sending_paused_reason": row.sending_paused_reason}
+        for row in connection.execute(FIND_PAUSED_TENANTS)
+    }
 
 
 def switch_sending(

@@ -46,7 +46,7 @@ READ_TENANT = text(
 
 READ_SENDERS = text(
     """
-    SELECT id, from_email, from_name, reply_to, validation_status, dedicated_ip_pool, is_default
+    SELECT id, from_email, from_name, reply_to, validation_status, dedicated_ip_pool, is_default, paused_at, pause_reason, pause_note
     FROM dripiq_app.email_sender_identities
     WHERE tenant_id = :tenant_id AND (id = ANY (CAST(:ids AS text[])) OR is_default)
     ORDER BY id
@@ -132,6 +132,11 @@ COMMIT_TO_SEND = text(
       )
       AND NOT EXISTS (
           SELECT FROM dripiq_app.tenant_settings WHERE tenant_id = :tenant_id AND sending_paused_at IS NOT NULL
+      )
+      AND NOT EXISTS (
+          SELECT FROM dripiq_app.email_sender_identities AS sender
+          WHERE sender.tenant_id = :tenant_id AND sender.id = message.sender_identity_id AND sender.paused_at IS NOT NULL
+          OFFSET 0
       )
     RETURNING message.id, message.attempts
     """

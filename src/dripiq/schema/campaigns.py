@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
+from dripiq.domain.rotation import SenderChoice
 from dripiq.domain.states import ActionStatus, ActionType, CampaignStatus, Channel, PlanOrigin
 from dripiq.schema.base import SCHEMA, Base, TenantKeyed, Word, belongs_to, may_lose, one_of
 from dripiq.schema.messages import MessageEvent
@@ -33,6 +34,7 @@ class ContactCampaign(TenantKeyed, Base):
         may_lose("email_sender_identities", "sender_identity_id"),
         one_of("channel", Channel),
         one_of("status", CampaignStatus),
+        one_of("sender_choice", SenderChoice),
         {
             # Every move rewrites the row: room on its page, and a vacuum that does not wait for a fifth of a large table.
             "postgresql_with": {
@@ -56,6 +58,7 @@ class ContactCampaign(TenantKeyed, Base):
     plan_version: Mapped[str] = mapped_column(server_default="1.0")
     plan_hash: Mapped[str]
     sender_identity_id: Mapped[str | None]
+    sender_choice: Mapped[SenderChoice | None] = mapped_column(Word(SenderChoice), sort_order=92)
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
@@ -101,6 +104,7 @@ class NewContactCampaign(TypedDict, total=False):
     plan_version: str
     plan_hash: Required[str]
     sender_identity_id: str | None
+    sender_choice: SenderChoice | None
     started_at: datetime | None
     completed_at: datetime | None
     last_error: str | None

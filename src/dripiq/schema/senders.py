@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from dripiq.domain.rotation import MOST_WEIGHT
+from dripiq.domain.sender_health import PauseReason
 from dripiq.domain.states import Channel, LimitScope, ValidationStatus
 from dripiq.schema.base import SCHEMA, Base, TenantKeyed, Word, lower_case, one_of
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class EmailSenderIdentity(TenantKeyed, Base):
-    """An address that a user sends from, once it is shown to be theirs."""
+    """An address that a user sends from, once it is shown to be theirs.
+
+    `rotation_weight`: how often it has its turn beside the tenant's others; null is 1, 0 never. `rates_since`: its bounces and complaints count from then on.
+    """
 
     __tablename__ = "email_sender_identities"
     __table_args__ = (
@@ -30,6 +35,9 @@ class EmailSenderIdentity(TenantKeyed, Base):
         ),
         Index(None, "user_id"),
         one_of("validation_status", ValidationStatus),
+        one_of("pause_reason", PauseReason),
+        CheckConstraint(f"rotation_weight BETWEEN 0 AND {MOST_WEIGHT}", name="rotation_weight"),
+        CheckConstraint("(paused_at IS NULL) = (pause_reason IS NULL)", name="paused_for_a_reason"),
         lower_case("from_email"),
         lower_case("domain"),
         lower_case("reply_to"),
@@ -45,6 +53,11 @@ class EmailSenderIdentity(TenantKeyed, Base):
     last_validated_at: Mapped[datetime | None]
     dedicated_ip_pool: Mapped[str | None]
     is_default: Mapped[bool] = mapped_column(server_default=false())
+    rotation_weight: Mapped[int | None] = mapped_column(sort_order=92)
+    paused_at: Mapped[datetime | None] = mapped_column(sort_order=93)
+    pause_reason: Mapped[PauseReason | None] = mapped_column(Word(PauseReason), sort_order=94)
+    pause_note: Mapped[str | None] = mapped_column(sort_order=95)
+    rates_since: Mapped[datetime | None] = mapped_column(sort_order=96)
 
     tenant: Mapped["Tenant"] = relationship(back_populates="email_sender_identities", viewonly=True)
     user: Mapped["User"] = relationship(back_populates="sender_identities", viewonly=True)
@@ -66,6 +79,11 @@ class NewEmailSenderIdentity(TypedDict, total=False):
     last_validated_at: datetime | None
     dedicated_ip_pool: str | None
     is_default: bool
+    rotation_weight: int | None
+    paused_at: datetime | None
+    pause_reason: PauseReason | None
+    pause_note: str | None
+    rates_since: datetime | None
     created_at: datetime
     updated_at: datetime
 

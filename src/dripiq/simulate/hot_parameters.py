@@ -48,7 +48,8 @@ def drafts(sample: Sample) -> Parameters:
         plan=sample.campaigns[0].plan,
         plan_version="1.0",
         plan_hash=sample.campaigns[0].plan_hash,
-        sender_identity_id=sample.campaigns[0].sender_identity_id,
+        sender_ids=column(sample.campaigns, "sender_identity_id"),
+        choices=["turn"] * len(sample.campaigns),
         ids=fresh_ids(sample.campaigns),
         contact_ids=column(sample.campaigns, "contact_id"),
     )

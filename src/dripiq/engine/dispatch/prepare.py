@@ -7,6 +7,7 @@ is rendered and stored as `queued`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -128,7 +129,8 @@ def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judge
         tenant_id,
         ((row.campaign_id, node, plans[row.plan_hash]) for row, node in zip(rows, nodes, strict=True)),
     )
-    facts = read_gate_facts(
+    read_facts = partial(
+        read_gate_facts,
         connection,
         tenant_id,
         batch.channel,
@@ -141,6 +143,11 @@ def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judge
         ],
         now=batch.now,
     )
+    facts = read_facts()
+    if any(sender.paused_at is not None for sender in facts.senders.values()):
+        # What is held for a sender is released with it: read it again where it cannot turn before this commits.
+        lock_shared(connection, tenant_id, batch.channel)
+        facts = read_facts()
     judged = _Judged(batch, plans)
     for row, node, message_id in zip(rows, nodes, new_ids(len(rows)), strict=True):
         thread = threads.get(row.campaign_id)
