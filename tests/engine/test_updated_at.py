@@ -33,7 +33,7 @@ from dripiq.engine.upkeep import expire
 from dripiq.engine.verify_sender import ask, confirm
 from dripiq.repositories.intake import Lift, lift_suppressions
 from dripiq.repositories.outbox import commit_to_send
-from dripiq.repositories.suppressing import lift_suppressions
+from dripiq.repositories.suppressing import end_suppressions
 from dripiq.schema.security import protected_tables
 from tests.engine.conftest import ONE_MAIL, HandClock, World, email_plan
 
@@ -247,7 +247,7 @@ def live_through_everything(world: World) -> None:
         weigh_sender(connection, world.tenant_id, "second", 2, now=world.clock.now(connection))
     with world.database.begin() as connection:
         now, manual = world.clock.now(connection), [SuppressionType.MANUAL]
-        lift_suppressions(
+        end_suppressions(
             connection, world.tenant_id, Channel.EMAIL, SuppressionScope.ADDRESS, ["x@example.com"], manual, now
         )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Suppressions: addresses and domains that a tenant does not write to.", no_args_is_help=True)
 
-PAGE = 5_000
+PAGE = 1_000
 """Values in one transaction: the tenant's sending waits for each."""
 
 SHOWN = 20
@@ -46,7 +46,7 @@ def suppress(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write to these addresses no more, whether they are contacts or not.
+    """Write to these addresses no more, whether they are contacts or not; campaigns that write to them stop.
 
     Once it has returned, no message to them becomes `sending`; what is in a provider's hands at that moment may leave.
     """
@@ -132,15 +132,13 @@ def lift(
     """
     from dripiq.domain.suppression_list import stored_value
     from dripiq.engine.register import find_tenant
-    from dripiq.repositories.suppressing import lift_suppressions, list_suppressions
+    from dripiq.repositories.suppressing import end_suppressions, list_suppressions
 
     scope = SuppressionScope.DOMAIN if domain else SuppressionScope.ADDRESS
     wanted = [stored_value(value, channel, scope) for value in values]
     with open_transaction() as (connection, now):
         owner = find_tenant(connection, tenant)
-        lifted = lift_suppressions(
-            connection, owner.id, channel, scope, wanted, reason or [SuppressionType.MANUAL], now
-        )
+        lifted = end_suppressions(connection, owner.id, channel, scope, wanted, reason or [SuppressionType.MANUAL], now)
         rows = list_suppressions(connection, owner.id, now=now, limit=1000, values=wanted)
     left = [(row.value, row.type) for row in rows if row.channel == channel and row.scope == scope]
     if not lifted:

@@ -20,7 +20,7 @@ LIST_SUPPRESSIONS = text(
     """
 )
 
-LIFT_SUPPRESSIONS = text(
+END_SUPPRESSIONS = text(
     """
     UPDATE dripiq_app.communication_suppressions
     SET expires_at = :now, updated_at = :now
@@ -57,7 +57,7 @@ def list_suppressions(
     return connection.execute(LIST_SUPPRESSIONS, parameters | place).all()
 
 
-def lift_suppressions(
+def end_suppressions(
     connection: Connection,
     tenant_id: str,
     channel: Channel,
@@ -68,5 +68,5 @@ def lift_suppressions(
 ) -> list[tuple[str, str]]:
     """Let suppressions end now; (value, type) of those that did."""
     parameters = {"channel": channel, "scope": scope, "values": list(values), "types": [str(type) for type in types]}
-    rows = connection.execute(LIFT_SUPPRESSIONS, {"tenant_id": tenant_id, "now": now, **parameters})
+    rows = connection.execute(END_SUPPRESSIONS, {"tenant_id": tenant_id, "now": now, **parameters})
     return [(row.value, row.type) for row in rows]
