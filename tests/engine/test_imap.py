@@ -1,17 +1,10 @@
 """A reply that lies in a real mailbox ends its campaign; an out-of-office does not; what was taken is not taken again."""
 
 import asyncio
-import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from imap_tools import MailBoxUnencrypted
@@ -23,94 +16,15 @@ from dripiq.domain.states import Channel
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.loop import Pace, Worker
 from tests.engine.conftest import World
+from tests.engine.dovecot import PATIENCE, base_folder, dovecot
 from tests.engine.test_receive import REMIND, stored, to_us
-
-DOVECOT = shutil.which("dovecot") or ("/usr/sbin/dovecot" if Path("/usr/sbin/dovecot").exists() else None)
-PATIENCE = 20.0
-
-CONFIG = """
-protocols = imap
-listen = 127.0.0.1
-base_dir = {base}/run
-state_dir = {base}/state
-log_path = {base}/log
-ssl = no
-disable_plaintext_auth = no
-mail_location = maildir:{base}/mail
-passdb {{
-  driver = static
-  args = password=secret
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={base}/mail
-}}
-default_internal_user = {internal}
-default_internal_group = {group}
-default_login_user = {login}
-service imap-login {{
-  chroot =
-  inet_listener imap {{
-    port = {port}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-service anvil {{
-  chroot =
-}}
-service stats {{
-  chroot =
-}}
-"""
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def port() -> Iterator[int]:
     """The port of a Dovecot of the test's own."""
-    if DOVECOT is None:
-        pytest.skip("Dovecot is not installed (Debian: apt-get install dovecot-imapd)")
-    version = subprocess.run([DOVECOT, "--version"], capture_output=True, text=True, check=True).stdout
-    if not version.startswith("2.3."):
-        pytest.skip(f"the test's configuration is for Dovecot 2.3, and this is {version.strip()}")
-    base = Path(
-        subprocess.run(
-            ["mktemp", "-d", "/tmp/dripiq-imap-XXXXXX"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    )
-    base.chmod(0o755)
-    (base / "mail").mkdir()
-    mine = pwd.getpwuid(os.getuid())
-    owner = pwd.getpwnam("nobody") if mine.pw_uid == 0 else mine
-    if mine.pw_uid == 0:
-        os.chown(base / "mail", owner.pw_uid, owner.pw_gid)
-    users = ("dovecot", "dovecot", "dovenull") if mine.pw_uid == 0 else (mine.pw_name, mine.pw_name, mine.pw_name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        chosen: int = free.getsockname()[1]
-    config = base / "dovecot.conf"
-    values = {"base": base, "port": chosen, "uid": owner.pw_uid, "gid": owner.pw_gid}
-    config.write_text(CONFIG.format(**values, internal=users[0], group=users[1], login=users[2]))
-    server = subprocess.Popen([DOVECOT, "-F", "-c", str(config)])
-    try:
-        until = time.monotonic() + PATIENCE
-        while not answers(chosen):
-            assert time.monotonic() < until, (base / "log").read_text() if (base / "log").exists() else "no log"
-            threading.Event().wait(0.05)
+    with base_folder() as (base, owner), dovecot(base, owner) as chosen:
         yield chosen
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(PATIENCE)
-        shutil.rmtree(base, ignore_errors=True)
-
-
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            return connection.recv(4) == b"* OK"
-    except OSError:
-        return False
 
 
 @pytest.fixture
