@@ -202,7 +202,12 @@ class Settings(BaseSettings):
     )
     secret: SecretStr | None = Field(
         default=None,
-        description="The key that signs links in messages and senders' codes; needed with public_url (32 characters or more).",
+        description="The key that signs links in messages, reply addresses and senders' codes; needed with public_url (32 characters or more).",
+    )
+    reply_domain: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,8}$",
+        description="A domain whose mail all comes to Inbound Parse or the mailbox: each e-mail is answered at an address of its own there.",
     )
     track_opens: bool = Field(
         default=False, description="Put an image of one pixel into HTML mail, which tells that it was opened."
@@ -276,6 +281,10 @@ class Settings(BaseSettings):
         if self.public_url is not None and (self.secret is None or len(self.secret.get_secret_value()) < 32):
             raise ValueError(
                 "DRIPIQ_PUBLIC_URL needs DRIPIQ_SECRET beside it, 32 characters or more of your own that sign the links"
+            )
+        if self.reply_domain is not None and (self.secret is None or len(self.secret.get_secret_value()) < 32):
+            raise ValueError(
+                "DRIPIQ_REPLY_DOMAIN needs DRIPIQ_SECRET beside it, 32 characters or more of your own that sign the addresses"
             )
         if (self.track_opens or self.track_clicks) and self.public_url is None:
             raise ValueError(

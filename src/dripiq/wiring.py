@@ -19,6 +19,7 @@ from dripiq.channels.twilio import TwilioSender
 from dripiq.config import Settings
 from dripiq.db.migrate import check_current
 from dripiq.db.session import connect, make_engine
+from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.sender_health import Tolerance
 from dripiq.domain.states import Channel
 from dripiq.domain.tracking import Links
@@ -150,9 +151,23 @@ def tolerance_of(settings: Settings) -> Tolerance:
     )
 
 
+def reply_addresses(settings: Settings) -> ReplyAddresses | None:
+    """The addresses at which messages are answered, where there is a domain for them."""
+    if settings.reply_domain is None or settings.secret is None:
+        return None
+    return ReplyAddresses(settings.reply_domain, settings.secret.get_secret_value())
+
+
 def make_worker(settings: Settings, database: Database, senders: Mapping[Channel, Sender]) -> Worker:
     """A worker on a database; `senders` carry its messages."""
-    outbox = Outbox(database.engine, DatabaseClock(), senders, unsubscribe_links(settings), telling_links(settings))
+    outbox = Outbox(
+        database.engine,
+        DatabaseClock(),
+        senders,
+        unsubscribe_links(settings),
+        telling_links(settings),
+        reply_addresses(settings),
+    )
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     share = Share(settings.batch, settings.lease)
     pace = Pace(

@@ -1,7 +1,14 @@
 """A person who writes back is heard, once, by the right campaign; machines that answer are not taken for people, and what bounces is not written to again."""
 
+from email import message_from_bytes
+
 import pytest
 
+from dripiq.channels.folder import FolderSender
+from dripiq.domain.reply_address import ReplyAddresses
+from dripiq.domain.states import Channel
+from dripiq.engine.dispatch import Outbox
+from dripiq.engine.loop import Pace, Worker
 from dripiq.engine.receive import IMAP, arrive
 from dripiq.schema.ids import new_id
 from tests.engine.conftest import World, email_plan, settle_tenant
@@ -270,3 +277,45 @@ def test_bytes_that_are_no_mail_harm_nobody_elses(asked: World) -> None:
     asked.work()
     assert asked.campaign().status == "stopped"
     assert len(stored(asked)) == 2
+
+
+ADDRESSES = ReplyAddresses("answers.example.com", "a secret of the test, of forty letters ..")
+
+
+def work_at_own_addresses(world: World) -> None:
+    outbox = Outbox(world.database, world.clock, {Channel.EMAIL: FolderSender(world.folder)}, replies=ADDRESSES)
+    world.work(Worker(outbox, Pace()))
+
+
+def test_an_answer_to_a_messages_own_address_needs_no_thread_and_no_subject(world: World) -> None:
+    settle_tenant(world.database, 1, "Neighbour")
+    world.enroll(REMIND)
+    work_at_own_addresses(world)
+    (sent,) = world.mails()
+    own = message_from_bytes(sent.read_bytes())["Reply-To"]
+    assert own == ADDRESSES.of(world.message())
+    raw = to_us(world, answers="", From="assistant@elsewhere.test", To=f"Sender <{own.upper()}>", Subject="Lunch?")
+    forged = raw.replace(own.upper().encode(), own.upper().replace("@", "A@").encode())
+    with world.database.begin() as connection:
+        for each in (forged, raw):
+            arrive(connection, IMAP, each, world.clock.time, ADDRESSES)
+    work_at_own_addresses(world)
+    assert (stored(world), world.campaign().status) == ([("reply", True)], "stopped")
+    assert world.value("SELECT count(*) FROM dripiq_app.webhook_quarantine") == 1
+
+
+def test_a_report_to_a_messages_own_address_that_returns_no_mail_of_ours_silences_nobody(asked: World) -> None:
+    forged = dsn("failed", "5.1.1").replace(b"sender@acme.test", ADDRESSES.of(asked.message()).encode())
+    with asked.database.begin() as connection:
+        arrive(connection, IMAP, forged, asked.clock.time, ADDRESSES)
+    work_at_own_addresses(asked)
+    assert asked.value("SELECT count(*) FROM dripiq_app.communication_suppressions") == 0
+    assert asked.campaign().status == "active"
+
+
+def test_a_sender_with_a_reply_address_keeps_it(world: World) -> None:
+    world.execute("UPDATE dripiq_app.email_sender_identities SET reply_to = 'team@example.com'")
+    world.enroll(REMIND)
+    work_at_own_addresses(world)
+    (sent,) = world.mails()
+    assert message_from_bytes(sent.read_bytes())["Reply-To"] == "team@example.com"

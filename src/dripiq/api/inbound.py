@@ -22,7 +22,7 @@ from dripiq.db.session import connect
 from dripiq.domain.errors import SignatureError
 from dripiq.engine.clock import DatabaseClock
 from dripiq.engine.receive import arrive
-from dripiq.wiring import Database
+from dripiq.wiring import Database, reply_addresses
 
 _ANSWERS: dict[int | str, dict[str, object]] = {
     200: {"description": "This very request is archived already."},
@@ -41,7 +41,7 @@ def make_router(settings: Settings, database: Database) -> APIRouter:
 
     def archive(raw: bytes) -> bool:
         with connect(database.engine) as connection, connection.begin():
-            return arrive(connection, PROVIDER, raw, clock.now(connection))
+            return arrive(connection, PROVIDER, raw, clock.now(connection), reply_addresses(settings))
 
     @router.post("/webhooks/sendgrid/inbound", status_code=202, response_class=Response, responses=_ANSWERS)
     async def receive_inbound(request: Request) -> Response:

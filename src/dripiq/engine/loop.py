@@ -159,11 +159,13 @@ class Worker:
 
     async def _normalise(self) -> int:
         """One round over the tenants with deliveries to read, then over those with mail to read."""
-        database, clock = self._outbox.database, self._outbox.clock
+        database, clock, replies = self._outbox.database, self._outbox.clock, self._outbox.replies
         waiting = await asyncio.to_thread(find_tenants, database, clock)
         worked = await self._each(waiting, lambda tenant_id: asyncio.to_thread(normalise, database, clock, tenant_id))
         written = await asyncio.to_thread(find_receivers, database)
-        worked += await self._each(written, lambda tenant_id: asyncio.to_thread(receive, database, clock, tenant_id))
+        worked += await self._each(
+            written, lambda tenant_id: asyncio.to_thread(receive, database, clock, tenant_id, replies)
+        )
         if worked:
             self.done["deliveries"] += worked
             self._news["act"].set()  # a move may have scheduled something that is due at once
@@ -187,7 +189,7 @@ class Worker:
         fetched = 0
         for uid, raw in self._mailbox.new() if self._mailbox is not None else ():
             with self._outbox.database.begin() as connection:
-                arrive(connection, IMAP, raw, self._outbox.clock.now(connection))
+                arrive(connection, IMAP, raw, self._outbox.clock.now(connection), self._outbox.replies)
             if self._mailbox is not None:
                 self._mailbox.mark(uid)
             fetched += 1

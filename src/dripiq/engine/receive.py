@@ -3,9 +3,10 @@
 Two steps, each in a transaction of its own. `arrive` archives a mail under its tenant before whoever brought it is answered; `receive` works what is archived:
 a row in `inbound_messages`, an event, a suppression, a campaign's move, all of it or none. Rules:
 
-- A mail is its tenant's by the address of ours that it was sent to; where that is nobody's or several tenants', by the mail that it answers. What remains is
-  quarantined.
-- It finds its message by In-Reply-To, then References; a report by the mail that it returns; a reply without either by sender and subject.
+- A mail is its tenant's by the address of ours that it was sent to, a sender's or a message's own; where that is nobody's or several tenants', by the mail that
+  it answers. What remains is quarantined.
+- It finds its message by In-Reply-To, then References, then the message's own address that it came to, then sender and subject; a report by the mail that it
+  returns alone.
 - A reply is `replied`, a report what it reports. A report that returns no mail of ours does nothing: who knows none of our Message-IDs could silence anybody.
 - Automatic answers, and what the tenant's own senders wrote, are stored, and are no replies.
 """
@@ -26,6 +27,7 @@ from dripiq.channels.inbound_message import Inbound, parse
 from dripiq.channels.provider_events import ProviderEvent
 from dripiq.domain.errors import InputError
 from dripiq.domain.events import EventType
+from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.states import Channel, Confidence, DeliveryStatus, InboundClass
 from dripiq.engine.clock import Clock
 from dripiq.engine.hear import hear
@@ -72,16 +74,19 @@ class _Mail:
     message: Any
 
 
-def arrive(connection: Connection, provider: str, raw: bytes, now: datetime) -> bool:
+def arrive(
+    connection: Connection, provider: str, raw: bytes, now: datetime, replies: ReplyAddresses | None = None
+) -> bool:
     """Archive a mail in the caller's transaction; whether it is new. Whoever brought it may be answered once this is committed.
 
     Args:
         provider: one of `READERS`, which says how `raw` is read.
+        replies: the addresses that our messages are answered at, where they have some of their own.
 
     Raises:
         InputError: it holds no mail; nothing is written.
     """
-    tenant_id = _tenant_of(connection, READERS[provider](raw))
+    tenant_id = _tenant_of(connection, READERS[provider](raw), replies)
     if tenant_id is None:
         return quarantine(connection, provider, [Stray(UNKNOWN_TENANT, raw)], now) > 0
     new = archive(connection, provider, [Slice(tenant_id, raw, fits_jsonb=False)], now) > 0
@@ -90,8 +95,10 @@ def arrive(connection: Connection, provider: str, raw: bytes, now: datetime) -> 
     return new
 
 
-def _tenant_of(connection: Connection, inbound: Inbound) -> str | None:
+def _tenant_of(connection: Connection, inbound: Inbound, replies: ReplyAddresses | None) -> str | None:
     candidates = find_tenants_by_recipient(connection, inbound.recipients)
+    if signed := _signed_ids(inbound, replies):
+        candidates = sorted({*candidates, *find_tenants_by_answered(connection, signed)})
     if len(candidates) != 1:
         candidates = find_tenants_by_answered(connection, _own_ids(inbound), candidates)
     return candidates[0] if len(candidates) == 1 else None
@@ -103,18 +110,20 @@ def find_tenants(database: Engine) -> list[str]:
         return find_unread_tenants(connection, READERS)
 
 
-def receive(database: Engine, clock: Clock, tenant_id: str, *, limit: int = 50) -> int:
+def receive(
+    database: Engine, clock: Clock, tenant_id: str, replies: ReplyAddresses | None = None, *, limit: int = 50
+) -> int:
     """Work a tenant's oldest archived mails, at most `limit`; how many. None while another worker is at this tenant's.
 
     A batch that the database refuses for what it says is worked mail by mail; the one it still refuses is set aside as `failed`.
     """
     try:
-        return _work(database, clock, tenant_id, limit)
+        return _work(database, clock, tenant_id, replies, limit)
     except DBAPIError as error:
         if not is_about_data(error):
             raise
     if limit > 1:
-        return receive(database, clock, tenant_id, limit=1)
+        return receive(database, clock, tenant_id, replies, limit=1)
     with database.begin() as connection:
         if take_turn(connection, tenant_id):
             for delivery in read_unread(connection, tenant_id, READERS, 1, MAX_BYTES):
@@ -123,7 +132,7 @@ def receive(database: Engine, clock: Clock, tenant_id: str, *, limit: int = 50) 
     return 1
 
 
-def _work(database: Engine, clock: Clock, tenant_id: str, limit: int) -> int:
+def _work(database: Engine, clock: Clock, tenant_id: str, replies: ReplyAddresses | None, limit: int) -> int:
     with database.begin() as connection:
         if not take_turn(connection, tenant_id):
             return 0
@@ -140,7 +149,7 @@ def _work(database: Engine, clock: Clock, tenant_id: str, limit: int) -> int:
                 status = DeliveryStatus.PROCESSED if error is None else DeliveryStatus.FAILED
                 done.append(Finished(delivery.id, status, error))
             now = clock.now(connection)
-            mails = _tie(connection, tenant_id, _new(connection, tenant_id, read))
+            mails = _tie(connection, tenant_id, _new(connection, tenant_id, read), replies)
             tied = [tied for mail in mails if (tied := _event(mail)) is not None]
             hear(connection, tenant_id, tied, now, [_row(mail) for mail in mails])
             finish_deliveries(connection, tenant_id, done, now)
@@ -156,11 +165,16 @@ def _new(
     return [entry for id, entry in reversed(by_id.items()) if id not in known]
 
 
-def _tie(connection: Connection, tenant_id: str, new: Sequence[tuple[str, Inbound, datetime]]) -> list[_Mail]:
+def _tie(
+    connection: Connection,
+    tenant_id: str,
+    new: Sequence[tuple[str, Inbound, datetime]],
+    replies: ReplyAddresses | None,
+) -> list[_Mail]:
     """Find the message that each mail is about, and take out what our own senders wrote."""
     inbounds = [inbound for _, inbound, _ in new]
     own = read_own_addresses(connection, tenant_id, {inbound.from_address for inbound in inbounds})
-    named = {inbound.id: _own_ids(inbound) for inbound in inbounds}
+    named = {inbound.id: [*_own_ids(inbound), *_signed_ids(inbound, replies)] for inbound in inbounds}
     by_id = _messages(connection, tenant_id, {name for names in named.values() for name in names})
     found = {id: next((by_id[name] for name in names if name in by_id), None) for id, names in named.items()}
     lost = [i for i in inbounds if found[i.id] is None and i.report is None and i.from_address not in own]
@@ -181,6 +195,13 @@ def _tie(connection: Connection, tenant_id: str, new: Sequence[tuple[str, Inboun
 def _own_ids(inbound: Inbound) -> list[str]:
     """What may be our own ids of the messages that it is about, the nearest ten: the local parts of their Message-IDs that have the shape of ours."""
     return list(islice((found[1] for name in inbound.answers if (found := _OWN_ID.match(name))), 10))
+
+
+def _signed_ids(inbound: Inbound, replies: ReplyAddresses | None) -> list[str]:
+    """The messages at whose own addresses it came in; of a report none, which counts only for the mail that it returns."""
+    if replies is None or inbound.report is not None:
+        return []
+    return [id for address in inbound.recipients if (id := replies.read(address)) is not None]
 
 
 def _messages(connection: Connection, tenant_id: str, ids: Iterable[str]) -> dict[str, Any]:

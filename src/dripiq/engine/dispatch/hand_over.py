@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from dripiq.channels.base import Outcome, Sender, Verdict
+from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.states import ActionStatus, ActionType, Channel
 from dripiq.engine.clock import Clock
 from dripiq.engine.dispatch.draft import Track, Unsubscribe
@@ -34,13 +35,15 @@ LANES = 2
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """What dispatch works with: the database, the engine's clock, a sender per channel, and who makes unsubscribe links and links that tell of clicks."""
+    """What a worker works with: the database, the engine's clock, a sender per channel, who makes unsubscribe links and links that tell of clicks, and the
+    addresses at which messages are answered."""
 
     database: Engine
     clock: Clock
     senders: Mapping[Channel, Sender]
     unsubscribe: Unsubscribe | None = None
     track: Track | None = None
+    replies: ReplyAddresses | None = None
 
 
 Tally = Counter[str]
@@ -107,7 +110,7 @@ def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
     with outbox.database.begin() as connection:
         now = outbox.clock.now(connection)
         sends = lease.of_type(ActionType.SEND)
-        return prepare(connection, lease, sends, providers, now, outbox.unsubscribe, outbox.track)
+        return prepare(connection, lease, sends, providers, now, outbox.unsubscribe, outbox.track, outbox.replies)
 
 
 def _commit(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:

@@ -18,6 +18,7 @@ from dripiq.domain.gates import Closed, Effect, first_closed
 from dripiq.domain.limits import Booking
 from dripiq.domain.moves import IN_DOUBT, PAUSED, Contact, Input, Stop
 from dripiq.domain.plan.model import Plan
+from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel
 from dripiq.engine.dispatch.draft import Letterhead, Track, Unsubscribe, draft
 from dripiq.engine.gate_facts import read_gate_facts
@@ -87,12 +88,14 @@ def prepare(
     now: datetime,
     unsubscribe: Unsubscribe | None,
     track: Track | None = None,
+    replies: ReplyAddresses | None = None,
 ) -> dict[Channel, list[Ready]]:
     """Judge claimed sends and store those that may leave; the others go back or end here, with a reason.
 
     Args:
         providers: the name of the provider that carries each channel; a send over another channel is held as `no_channel`.
         track: makes what is handed over tell of opens and clicks; what is stored stays as it was rendered.
+        replies: gives e-mail whose sender has no reply address an address of its own to be answered at.
     """
     found = read_tenant(connection, lease.tenant_id)
     if found is None:
@@ -115,7 +118,7 @@ def prepare(
     back = unserved + [each for one in judged for each in one.back]
     back += _settle_with_campaigns(connection, lease.tenant_id, judged, now)
     put_back(connection, lease, back, now)
-    return {one.batch.channel: _store(connection, one, track) for one in judged}
+    return {one.batch.channel: _store(connection, one, track, replies) for one in judged}
 
 
 def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judged:
@@ -169,7 +172,7 @@ def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judge
     return judged
 
 
-def _store(connection: Connection, judged: _Judged, track: Track | None) -> list[Ready]:
+def _store(connection: Connection, judged: _Judged, track: Track | None, replies: ReplyAddresses | None) -> list[Ready]:
     """Store what may leave as `queued`."""
     batch, drafts = judged.batch, judged.drafts
     stored = insert_prepared(
@@ -180,7 +183,7 @@ def _store(connection: Connection, judged: _Judged, track: Track | None) -> list
         connection, batch.lease, [PutBack(row.action_id, ActionStatus.HELD, IN_DOUBT) for row in doubted], batch.now
     )
     return [
-        _ready(row, each, message, stored[each.dedupe_key], judged.plans[row.plan_hash], track)
+        _ready(row, each, message, stored[each.dedupe_key], judged.plans[row.plan_hash], track, replies)
         for row, each, message in drafts
         if each.dedupe_key in stored
     ]
@@ -211,18 +214,27 @@ def _put_back(action_id: str, closed: Closed) -> PutBack:
 
 
 def _ready(
-    row: Any, drafted: Draft, message: OutgoingMessage, stored: Stored, plan: Plan, track: Track | None
+    row: Any,
+    drafted: Draft,
+    message: OutgoingMessage,
+    stored: Stored,
+    plan: Plan,
+    track: Track | None,
+    replies: ReplyAddresses | None,
 ) -> Ready:
     """The message under the id of its row, which may be that of an earlier attempt."""
     html = message.html
     if track is not None and html is not None:
         html = track(message.tenant_id, stored.id, html)
+    reply_to = message.reply_to
+    if replies is not None and reply_to is None and message.channel is Channel.EMAIL:
+        reply_to = replies.of(stored.id)
     return Ready(
         row.action_id,
         row.campaign_id,
         row.node_id,
         row.visit,
-        replace(message, id=stored.id, message_id=stored.smtp_id, html=html),
+        replace(message, id=stored.id, message_id=stored.smtp_id, html=html, reply_to=reply_to),
         drafted.sender_id,
         plan,
         Contact(row.contact_id, row.contact.get("timezone")),
