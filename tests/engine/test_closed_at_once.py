@@ -1,5 +1,8 @@
 """Who unsubscribes, complains, bounces or is suppressed is left alone from that instant on: campaigns end then, and not when their next send falls due."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +12,11 @@ from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.db.session import as_tenant
 from dripiq.domain.states import Channel, SuppressionScope, SuppressionType
 from dripiq.engine.suppress import suppress, unsubscribe
+from dripiq.repositories.sending_lock import lock_shared
 from dripiq.schema.ids import new_id
 from tests.engine.conftest import ONE_MAIL, World, email_plan, settle_tenant
 
+PATIENCE = 20.0
 WAITS = email_plan({"id": "intro", "transitions": [{"on": "no_open", "to": "bump", "after": "PT72H"}]}, {"id": "bump"})
 SAYS_WHAT = email_plan(
     {
@@ -155,8 +160,10 @@ class Refusing:
 
     def __init__(self, **outcome: Any) -> None:
         self._outcome = outcome
+        self.before: Callable[[], None] = lambda: None
 
     async def send(self, batch: list[OutgoingMessage]) -> list[Outcome]:
+        self.before()
         return [Outcome(message.id, Verdict.PERMANENT, code="550 5.1.1", **self._outcome) for message in batch]
 
     async def close(self) -> None:
@@ -180,3 +187,23 @@ def test_a_refusal_because_nobody_is_there_suppresses_as_a_hard_bounce_does(
     else:
         assert suppressed == [("c1@example.com", "bounce", "webhook")]
         assert ends(waiting) == [refused, ("c1@example.com", "stopped", "suppressed_bounce")]
+
+
+def test_an_outcome_waits_for_no_lock_and_its_address_is_closed_when_that_is_free(world: World) -> None:
+    """Somebody's open transaction holds up the tenant's sending: what is known of a hand-over is written all the same."""
+    world.enroll(ONE_MAIL)
+    refusing = Refusing(closes=SuppressionType.BOUNCE)
+    with world.database.connect() as holding, ThreadPoolExecutor(1) as pool:
+        refusing.before = lambda: lock_shared(holding, world.tenant_id, Channel.EMAIL)
+        working = pool.submit(world.work, world.worker(refusing))  # type: ignore[arg-type]
+        until(lambda: world.rows("SELECT FROM dripiq_app.outbound_messages WHERE status = 'failed'"))
+        assert world.value("SELECT count(*) FROM dripiq_app.communication_suppressions") == 0
+        holding.rollback()
+        working.result(PATIENCE)
+    assert world.value("SELECT value FROM dripiq_app.communication_suppressions") == "c1@example.com"
+
+
+def until(look: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not look():
+        assert time.monotonic() < deadline

@@ -30,7 +30,13 @@ Reached = Callable[[str], None]
 
 _FAULT = re.compile(r"([a-z_.]+:[A-Z_ ]+:(?:before|halfway|after))(?::([1-9][0-9]{0,6}))?=(kill|freeze)")
 _ENGINE: Final = "dripiq.engine."
-_STEPS: Final = {"_prepare": "prepare", "_commit": "commit", "_commit_part": "commit", "_record": "record"}
+_STEPS: Final = {
+    "_prepare": "prepare",
+    "_commit": "commit",
+    "_commit_part": "commit",
+    "_record": "record",
+    "_close": "close",
+}
 """The stages within dispatch, by the function of `dispatch.hand_over` that is their transaction."""
 
 

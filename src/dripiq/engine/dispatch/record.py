@@ -13,22 +13,12 @@ from sqlalchemy import Connection
 
 from dripiq.channels.base import Outcome, Verdict
 from dripiq.domain.moves import IN_DOUBT, SEND, Accepted, ActionRef, Input, Refused
-from dripiq.domain.states import (
-    ActionStatus,
-    Channel,
-    MessageStatus,
-    SuppressionScope,
-    SuppressionSource,
-    SuppressionType,
-)
+from dripiq.domain.states import ActionStatus, MessageStatus
 from dripiq.domain.timing import MAX_ATTEMPTS, retry_at
-from dripiq.engine.closing import Closed, reached_by, with_closed_stopped
 from dripiq.engine.dispatch.prepare import Ready
 from dripiq.engine.react import answer
-from dripiq.repositories.intake import Suppression, upsert_suppressions
 from dripiq.repositories.outbox import Attempt, record_accepted, record_refused
 from dripiq.repositories.queue import Lease, PutBack, put_back
-from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.repositories.standing import LockedCampaign, lock_campaigns
 
 
@@ -42,24 +32,14 @@ class HandedOver:
 
 
 def record(connection: Connection, lease: Lease, handed: Sequence[HandedOver], now: datetime) -> None:
-    """Write the outcomes of a sub-batch and let the campaigns answer them; what a provider refused because nobody may be written to there is suppressed.
-
-    The transaction has done nothing but read so far.
-    """
-    suppressions = {h.ready.message.id: s for h in handed if (s := _suppression(h, now)) is not None}
-    closed = _closed(connection, lease.tenant_id, handed, suppressions)
-    if suppressions:
-        lock_exclusive(connection, [(lease.tenant_id, Channel(s.channel)) for s in suppressions.values()])
-    ids = {h.ready.campaign_id for h in handed}.union(each.campaign_id for each in closed)
-    campaigns = lock_campaigns(connection, lease.tenant_id, ids)
+    """Write the outcomes of a sub-batch and let the campaigns answer them."""
+    campaigns = lock_campaigns(connection, lease.tenant_id, [h.ready.campaign_id for h in handed])
     by_id = {campaign.id: campaign for campaign in campaigns}
     judged = [(h, _status_after(h, by_id)) for h in handed]
     accepted = [_attempt(h, status) for h, status in judged if status is MessageStatus.SENT]
     refused = [_attempt(h, status) for h, status in judged if status is not MessageStatus.SENT]
     news = record_accepted(connection, lease.tenant_id, accepted, now) if accepted else set()
     news |= record_refused(connection, lease.tenant_id, refused, now) if refused else set()
-    if closing := [s for message_id, s in suppressions.items() if message_id in news]:
-        upsert_suppressions(connection, lease.tenant_id, closing, now)
     inputs: dict[str, list[Input]] = {}
     back: list[PutBack] = []
     for h, status in judged:
@@ -74,36 +54,8 @@ def record(connection: Connection, lease: Lease, handed: Sequence[HandedOver], n
                 inputs.setdefault(h.ready.campaign_id, []).append(Refused(now, h.ready.node_id, h.ready.visit, code))
             case MessageStatus.IN_DOUBT | MessageStatus.QUEUED:
                 back.append(_put_back(h, status, now))
-    told = with_closed_stopped(inputs, closed, news, now)
-    answer(connection, lease.tenant_id, [c for c in campaigns if c.id in told], told, now)
+    answer(connection, lease.tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
     put_back(connection, lease, back, now, settles_doubt=True)
-
-
-def _suppression(handed: HandedOver, now: datetime) -> Suppression | None:
-    """As what the message's address is closed by the provider's answer."""
-    kind = handed.outcome.closes if handed.outcome is not None else None
-    if kind is None:
-        return None
-    # Who may not be written to because of a STOP of theirs said so in a text message.
-    source = SuppressionSource.REPLY if kind is SuppressionType.UNSUBSCRIBE else SuppressionSource.WEBHOOK
-    message = handed.ready.message
-    return Suppression(message.channel, message.to_address, SuppressionScope.ADDRESS, kind, source, now)
-
-
-def _closed(
-    connection: Connection, tenant_id: str, handed: Sequence[HandedOver], suppressions: Mapping[str, Suppression]
-) -> list[Closed]:
-    """The campaigns that these close, beside those whose messages they were: their plans answer `failed`, or they end in error."""
-    if not suppressions:
-        return []
-    own = {h.ready.campaign_id for h in handed if h.ready.message.id in suppressions}
-    reached = reached_by(connection, tenant_id, list(suppressions.values()))
-    return [
-        Closed(campaign_id, message_id, f"suppressed_{suppression.type}")
-        for (message_id, suppression), campaigns in zip(suppressions.items(), reached, strict=True)
-        for campaign_id in campaigns
-        if campaign_id not in own
-    ]
 
 
 def _status_after(handed: HandedOver, campaigns: Mapping[str, LockedCampaign]) -> MessageStatus:
