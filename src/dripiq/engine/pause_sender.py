@@ -97,9 +97,11 @@ def pause_troubled(database: Engine, clock: Clock, tolerance: Tolerance) -> int:
     A tenant whose sending somebody's transaction holds up is looked at the next time.
     """
     with database.connect() as connection:
-        troubled = senders.find_troubled_tenants(connection, tolerance, clock.now(connection))
+        now = clock.now(connection)
+        found = senders.find_troubled_tenants(connection, tolerance, now)
+        troubled = [tenant_id for tenant_id in found if _faults(connection, tenant_id, tolerance, now)]
     paused = 0
-    for tenant_id in troubled:
+    for tenant_id in troubled:  # only they wait for the lock, which holds up their sending
         try:
             with database.begin() as connection:
                 _lock(connection, tenant_id)
@@ -111,15 +113,22 @@ def pause_troubled(database: Engine, clock: Clock, tolerance: Tolerance) -> int:
 
 
 def _pause_troubled_of(connection: Connection, tenant_id: str, tolerance: Tolerance, now: datetime) -> int:
-    pauses: dict[str, tuple[str, PauseReason, str | None]] = {}
-    for sender_id, rates in senders.read_rates(connection, tenant_id, tolerance, now).items():
-        reason = fault_of(rates, tolerance)
-        if reason is not None:
-            pauses[sender_id] = (sender_id, reason, say_fault(reason, rates, tolerance))
+    pauses = _faults(connection, tenant_id, tolerance, now)
     paused = senders.pause_senders(connection, tenant_id, list(pauses.values()), now) if pauses else []
     for sender_id in paused:
         logger.warning("Sender %s of tenant %s is paused: %s.", sender_id, tenant_id, pauses[sender_id][2])
     return len(paused)
+
+
+def _faults(
+    connection: Connection, tenant_id: str, tolerance: Tolerance, now: datetime
+) -> dict[str, tuple[str, PauseReason, str | None]]:
+    """The tenant's senders whose rates are beyond what is tolerated, each with the reason and what to say of it."""
+    return {
+        sender_id: (sender_id, reason, say_fault(reason, rates, tolerance))
+        for sender_id, rates in senders.read_rates(connection, tenant_id, tolerance, now).items()
+        if (reason := fault_of(rates, tolerance)) is not None
+    }
 
 
 def _lock(connection: Connection, tenant_id: str) -> None:

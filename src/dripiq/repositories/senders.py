@@ -61,15 +61,17 @@ FIND_TROUBLED_TENANTS = text(
 
 READ_RATES = text(
     """
+    WITH recent AS MATERIALIZED (
+        SELECT sender_identity_id, sent_at FROM dripiq_app.outbound_messages
+        WHERE tenant_id = :tenant_id AND channel = 'email' AND created_at > :since AND sent_at <= :now
+    )
     SELECT sender.id, coalesce(sent.mails, 0) AS sent, coalesce(bad.bounced, 0) AS bounced, coalesce(bad.complained, 0) AS complained
     FROM dripiq_app.email_sender_identities AS sender
     LEFT JOIN (
-        SELECT message.sender_identity_id AS sender_id, count(*) AS mails
-        FROM dripiq_app.outbound_messages AS message
-        JOIN dripiq_app.email_sender_identities AS own ON own.tenant_id = :tenant_id AND own.id = message.sender_identity_id
-        WHERE message.tenant_id = :tenant_id AND message.channel = 'email' AND message.created_at > :since AND message.sent_at <= :now
-            AND message.sent_at > coalesce(own.rates_since, :since)
-        GROUP BY message.sender_identity_id
+        SELECT own.id AS sender_id, count(*) AS mails
+        FROM recent JOIN dripiq_app.email_sender_identities AS own
+            ON own.tenant_id = :tenant_id AND own.id = recent.sender_identity_id AND recent.sent_at > coalesce(own.rates_since, :since)
+        GROUP BY own.id
     ) AS sent ON sent.sender_id = sender.id
     LEFT JOIN (
         SELECT message.sender_identity_id AS sender_id, count(DISTINCT message.id) FILTER (WHERE event.event_type = 'bounced') AS bounced,
@@ -85,7 +87,8 @@ READ_RATES = text(
     ORDER BY sender.id
     """
 )
-"""What was sent before a sender was resumed, and what came of it, counts no more."""
+"""What was sent before a sender was resumed, and what came of it, counts no more. What was sent of late is read before it is parted by sender: joined
+to them first, all that each ever sent is looked through."""
 
 PAUSE_SENDERS = text(
     """
