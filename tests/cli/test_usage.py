@@ -4,18 +4,18 @@ from dripiq import __version__
 from tests.cli.conftest import Dripiq
 
 
-def test_the_command_says_its_version_and_its_commands(dripiq: Dripiq) -> None:
-    assert dripiq("--version").out == f"dripiq {__version__}\n"
-    told = dripiq("--help")
+def test_the_command_says_its_version_and_its_commands(as_process: Dripiq) -> None:
+    assert as_process("--version").out == f"dripiq {__version__}\n"
+    told = as_process("--help")
     assert told.code == 0
     assert all(
         command in told.out for command in ("up", "serve", "worker", "demo", "db", "plan", "contacts", "campaign")
     )
 
 
-def test_what_is_not_understood_is_told_in_the_form_that_was_asked_for(dripiq: Dripiq) -> None:
-    people = dripiq("plan", "chek")
-    programs = dripiq("campaign", "stop", "--all", "--json")
+def test_what_is_not_understood_is_told_in_the_form_that_was_asked_for(as_process: Dripiq) -> None:
+    people = as_process("plan", "chek")
+    programs = as_process("campaign", "stop", "--all", "--json")
 
     assert (people.code, people.out) == (2, "")
     assert "No such command 'chek'" in people.err
@@ -23,5 +23,5 @@ def test_what_is_not_understood_is_told_in_the_form_that_was_asked_for(dripiq: D
     assert "--tenant" in programs.error["message"]
 
 
-def test_an_argument_that_is_no_text_is_refused(dripiq: Dripiq) -> None:
-    assert dripiq("tenants", "create", "\udcff", "--json").error["code"] == "invalid_text"
+def test_an_argument_that_is_no_text_is_refused(as_process: Dripiq) -> None:
+    assert as_process("tenants", "create", "\udcff", "--json").error["code"] == "invalid_text"

@@ -1,14 +1,13 @@
 """The documents on the schema are current: drawn from the code, about the indexes that there are, and with commands that do what they show."""
 
-import os
 import re
-import subprocess
-import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
 
+from dripiq.cli.main import run
 from dripiq.schema import Base
 from dripiq.schema.drawing import render
 from dripiq.simulate.hot_queries import hot_queries
@@ -50,14 +49,18 @@ def test_every_hot_statement_has_its_figures_and_no_other() -> None:
 
 
 @pytest.mark.timeout(180)
-def test_going_back_goes_as_it_is_written(database: str) -> None:
-    environment = {**os.environ, "DRIPIQ_DATABASE_URL": database.replace("+psycopg", "")}
+def test_going_back_goes_as_it_is_written(
+    database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DRIPIQ_DATABASE_URL", database.replace("+psycopg", ""))
 
     def said(command: str) -> str:
-        ran = subprocess.run(
-            [sys.executable, "-m", *command.split()], env=environment, capture_output=True, text=True, check=False
-        )
-        return ran.stdout + ran.stderr
+        program, *arguments = command.split()
+        assert program == "dripiq"
+        with suppress(SystemExit):
+            run(arguments)
+        told = capsys.readouterr()
+        return told.out + told.err
 
     said("dripiq db seed")
     shown = "".join(CONSOLE.findall((DOCS / "rollback.md").read_text()))
