@@ -1,6 +1,6 @@
 """The fault matrix: a real process killed or frozen at every statement, with 1 and with 4 workers; afterwards every invariant is held.
 
-    python -m tests.faults.matrix [--deed kill|freeze] [--workers 1|4] [--only TEXT] [--together N] [--points]
+    python -m tests.faults.matrix [--deed kill|freeze] [--workers 1|4] [--only TEXT]… [--together N] [--points]
 
 prints the table. A point `…:before` a statement is the same moment as `:after` the one before it, so what is gone through is `:after` each statement and each
 COMMIT, and `before`, `halfway` and `after` of each hand-over.
@@ -238,12 +238,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.matrix", description=__doc__)
     parser.add_argument("--deed", choices=("kill", "freeze"), action="append")
     parser.add_argument("--workers", type=int, action="append")
-    parser.add_argument("--only", default="", help="points whose name has this in it")
+    parser.add_argument("--only", action="append", help="points whose name has this in it; may be said again")
     parser.add_argument("--points", action="store_true", help="print the points for docs/faults.md, and run nothing")
     parser.add_argument("--together", type=int, default=6, help="cases at once")
     chosen = parser.parse_args()
     with own_ground() as ground:
-        points = [point for point in asyncio.run(trace(ground)) if chosen.only in point]
+        points = [point for point in asyncio.run(trace(ground)) if any(word in point for word in chosen.only or [""])]
         if chosen.points:
             say(drawn(points))
             return 0

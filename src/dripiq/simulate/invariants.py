@@ -192,7 +192,9 @@ def broken_chains(campaigns: Iterable[CampaignRow], moves: Iterable[MoveRow]) ->
             continue
         at: tuple[str | None, str | None] = (None, CampaignStatus.DRAFT)
         for move in chain:
-            if (move.from_node_id, move.from_status or CampaignStatus.DRAFT) != at:
+            start = (move.from_node_id, move.from_status or CampaignStatus.DRAFT)
+            enrolled_again = start == (None, CampaignStatus.DRAFT) and CampaignStatus(str(at[1])).is_final
+            if start != at and not enrolled_again:
                 yield f"{who}: transition {move.seq} leads from {move.from_node_id} ({move.from_status}), and the campaign was at {at[0]} ({at[1]})"
             at = (move.to_node_id, move.to_status)
         if at != (campaign.current_node_id, campaign.status):
