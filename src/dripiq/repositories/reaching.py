@@ -13,10 +13,17 @@ from dripiq.repositories.registration import read_own_host_tables
 FIND_PREFERRED = text(
     """
     SELECT contact_id FROM dripiq_app.contact_channels
-    WHERE tenant_id = :tenant_id AND channel = :channel AND is_primary
-        AND (value = ANY (CAST(:addresses AS text[])) OR split_part(value, '@', 2) = ANY (CAST(:domains AS text[])))
+    WHERE tenant_id = :tenant_id AND channel = :channel AND is_primary AND value = ANY (CAST(:addresses AS text[]))
     """
 )
+
+FIND_PREFERRED_AT_DOMAINS = text(
+    """
+    SELECT contact_id FROM dripiq_app.contact_channels
+    WHERE tenant_id = :tenant_id AND channel = :channel AND is_primary AND split_part(value, '@', 2) = ANY (CAST(:domains AS text[]))
+    """
+)
+"""A domain leads no index: all of the tenant's addresses are looked through."""
 
 FIND_OWNERS = text(
     """
@@ -60,7 +67,10 @@ def find_reaching(
     if not any(wanted.values()):
         return {}
     asked = {"tenant_id": tenant_id, "channel": str(channel)}
-    people = set(connection.execute(FIND_PREFERRED, {**asked, **wanted}).scalars())
+    people = set(connection.execute(FIND_PREFERRED, {**asked, "addresses": wanted["addresses"]}).scalars())
+    if wanted["domains"]:
+        at_domains = {**asked, "domains": wanted["domains"]}
+        people.update(connection.execute(FIND_PREFERRED_AT_DOMAINS, at_domains).scalars())
     owned: dict[str, str] = {}
     if channel == "email":
         indexed = not wanted["domains"] and "lead_point_of_contacts" in read_own_host_tables(connection)

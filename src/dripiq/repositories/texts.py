@@ -35,7 +35,7 @@ FIND_TENANTS_BY_WRITER = text(
     ORDER BY max(message.created_at) DESC, known.tenant_id
     """
 )
-"""Finds out whose a text is: it names two numbers, and no tenant. It reads through the numbers of all contacts, once for each text that comes in."""
+"""Finds out whose a text is: it names two numbers, and no tenant."""
 
 
 def find_last_sent(connection: Connection, tenant_id: str, channel: str, addresses: Iterable[str]) -> dict[str, str]:

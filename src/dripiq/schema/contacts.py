@@ -122,6 +122,7 @@ class ContactChannel(TenantKeyed, Base):
             postgresql_where=text("is_primary"),
         ),
         Index(None, "contact_id"),
+        Index(None, "value", "channel"),
         one_of("channel", Channel),
         one_of("validation_status", ValidationStatus),
         lower_case("value"),
