@@ -377,6 +377,28 @@ def test_a_doubt_of_a_stopped_campaign_is_not_queued_for_a_send_that_nobody_want
     assert message_status(world) == "sent"
 
 
+def test_an_old_doubt_that_another_worker_ends_first_ends_no_new_one_of_the_same_message(world: World) -> None:
+    world.execute(RESEND)
+    world.enroll(ONE_MAIL)
+    silent = Interrupted(Verdict.UNKNOWN)
+    world.work(world.worker(silent))
+    world.clock.pass_(hours=2)
+    frozen = [True]
+
+    def freeze(_connection: Any, statement: str) -> None:
+        if "FROM dripiq_app.contact_campaigns" in statement and frozen:
+            frozen.pop()
+            settle(world.database, world.clock)
+            world.work(world.worker(silent))
+
+    with watched(world, freeze) as engine:
+        settle(engine, world.clock)
+    world.work(world.worker(silent))
+    assert not frozen
+    assert len(silent.sent) == 2
+    assert message_status(world) == "in_doubt"
+
+
 def test_an_acceptance_that_is_told_before_the_second_sending_prevents_it(world: World) -> None:
     world.execute(RESEND)
     world.enroll(ONE_MAIL)

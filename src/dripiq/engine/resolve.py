@@ -78,6 +78,9 @@ def _end(
 ) -> set[str]:
     """Write it, and let the campaigns answer; the messages that were still in doubt."""
     campaigns = lock_campaigns(connection, tenant_id, [doubt.campaign_id for doubt in doubts])
+    # Meanwhile somebody may have ended a doubt, and sending the message again may have begun another, which is not the one that was spoken of.
+    still = {(d.message_id, d.since) for d in find_doubts(connection, [d.message_id for d in doubts], tenant_id)}
+    doubts = [doubt for doubt in doubts if (doubt.message_id, doubt.since) in still]
     ids = [doubt.message_id for doubt in doubts]
     again: set[str] = set()
     sent: set[str] = set()
