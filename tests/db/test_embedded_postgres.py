@@ -65,6 +65,26 @@ def home() -> Iterator[Path]:
     assert not orphan, "a server was left running"
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """Data that were made once, by a server that has ended."""
+    with tempfile.TemporaryDirectory(prefix="dripiq-made-") as folder:
+        Path(folder).chmod(0o711)
+        path = Path(folder) / "home"
+        with EmbeddedPostgres(path):
+            pass
+        remove_sockets(path)
+        (path / "postgres" / "socket").unlink(missing_ok=True)
+        yield path / "postgres"
+
+
+@pytest.fixture
+def lived_in(home: Path, made: Path) -> None:
+    """`home` has been used before: for what has nothing to do with making the data, which takes longer than all the rest."""
+    home.mkdir()
+    subprocess.run(["cp", "--archive", made, home / "postgres"], check=True)
+
+
 @pytest.fixture
 def use(home: Path) -> Iterator[Callable[[], User]]:
     """Starts another process that uses the server of `home`."""
@@ -153,6 +173,7 @@ def test_a_server_starts_from_nothing_with_settings_that_keep_what_is_committed(
     assert not runs(home)
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_settings_given_go_over_the_defaults(home: Path) -> None:
     with EmbeddedPostgres(home, settings={"fsync": "off", "application_name": "it's mine"}) as url:
         assert ask(url, "SHOW fsync") == "off"
@@ -181,6 +202,7 @@ def test_any_path_will_do_and_its_url_serves_every_driver(home: Path, name: str)
     remove_sockets(odd)
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_start_and_stop_may_be_said_twice(home: Path) -> None:
     server = EmbeddedPostgres(home)
     server.stop()
@@ -192,6 +214,7 @@ def test_start_and_stop_may_be_said_twice(home: Path) -> None:
         assert ask(url, "SELECT 1") == "1"
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_the_server_lives_until_its_last_user_leaves(home: Path, use: Callable[[], User]) -> None:
     first, second = use(), use()
     assert first.url == second.url
@@ -215,11 +238,13 @@ def test_of_processes_that_start_at_once_one_starts_the_server_and_the_others_jo
     assert not runs(home)
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_user_ended_by_sigterm_leaves_no_server(home: Path, use: Callable[[], User]) -> None:
     use().kill(signal.SIGTERM)
     assert until(lambda: not runs(home))
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_killed_user_leaves_no_server_and_loses_nothing_committed(home: Path, use: Callable[[], User]) -> None:
     user = use()
     keep(user.url, "committed")
@@ -229,6 +254,7 @@ def test_a_killed_user_leaves_no_server_and_loses_nothing_committed(home: Path, 
         assert kept(url) == "committed"
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_killed_user_takes_the_server_from_nobody_else(home: Path, use: Callable[[], User]) -> None:
     starter, other = use(), use()
     starter.kill(signal.SIGKILL)
@@ -239,6 +265,7 @@ def test_a_killed_user_takes_the_server_from_nobody_else(home: Path, use: Callab
     assert until(lambda: not runs(home))
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_start_right_after_a_kill_succeeds(home: Path, use: Callable[[], User]) -> None:
     for _ in range(3):
         use().kill(signal.SIGKILL)
@@ -246,6 +273,7 @@ def test_a_start_right_after_a_kill_succeeds(home: Path, use: Callable[[], User]
         assert ask(url, "SELECT 1") == "1"
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_server_whose_watcher_was_killed_too_is_taken_over(home: Path, use: Callable[[], User]) -> None:
     user = use()
     keep(user.url, "committed")
@@ -258,6 +286,7 @@ def test_a_server_whose_watcher_was_killed_too_is_taken_over(home: Path, use: Ca
     assert not runs(home)
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_killed_server_recovers_on_the_next_start(home: Path) -> None:
     server = EmbeddedPostgres(home)
     keep(server.start(), "committed")
@@ -269,6 +298,7 @@ def test_a_killed_server_recovers_on_the_next_start(home: Path) -> None:
     assert not runs(home)
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_stale_pid_file_whose_number_is_another_process_by_now_is_cleared(home: Path) -> None:
     with EmbeddedPostgres(home) as url:
         pid_file = home / "postgres" / "data" / "postmaster.pid"
@@ -309,6 +339,7 @@ def test_the_watcher_stops_a_server_that_is_too_young_to_have_a_pid_file(home: P
     os.close(server)
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_home_that_is_deleted_under_the_server_ends_it(home: Path) -> None:
     server = EmbeddedPostgres(home)
     url = server.start()
@@ -318,6 +349,7 @@ def test_a_home_that_is_deleted_under_the_server_ends_it(home: Path) -> None:
         ask(url, "SELECT 1")
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_data_of_another_version_are_refused_untouched(home: Path) -> None:
     with EmbeddedPostgres(home):
         pass
@@ -328,6 +360,7 @@ def test_data_of_another_version_are_refused_untouched(home: Path) -> None:
     assert (home / "postgres" / "data" / "global").exists()
 
 
+@pytest.mark.usefixtures("lived_in")
 def test_a_server_that_does_not_start_says_why(home: Path) -> None:
     with pytest.raises(DatabaseError, match=r"did not start.*no_such_setting"):
         EmbeddedPostgres(home, settings={"no_such_setting": "1"}).start()

@@ -204,7 +204,7 @@ def test_it_touches_no_other_tenant(engine: Engine) -> None:
 def test_the_same_script_gives_the_same_bytes_in_another_process(database: str, tmp_path: Path) -> None:
     told = [_in_a_process(database, tmp_path, hash_seed) for hash_seed in ("1", "4242")]
     assert told[0] == told[1]
-    assert json.loads(told[0])["messages"] > 60
+    assert json.loads(told[0])["messages"] > 20
 
 
 PROGRAM = """
@@ -218,7 +218,7 @@ from dripiq.simulate.rehearsal_database import temporary_database
 
 plan = orjson.loads(sys.argv[2])
 with temporary_database(sys.argv[1]) as database:
-    report = rehearse(database, Script(plan, made_people(60), seed=7))
+    report = rehearse(database, Script(plan, made_people(20), seed=7))
 sys.stdout.write(orjson.dumps({**report.as_json(), "picture": draw_flow(check_plan(plan), report)}).decode())
 """
 
