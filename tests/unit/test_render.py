@@ -337,3 +337,20 @@ def test_no_template_raises_anything_but_its_own_errors(template: str, context: 
 def test_whatever_is_missing_at_rendering_was_listed_as_needed(template: str, context: dict[str, Any]) -> None:
     kind, variable = outcome(compiled(template), context) if not check_template(template) else ("text", "")
     assert kind != "missing" or variable in variables(template)
+
+
+@pytest.mark.parametrize("name", ["first", "last", "size"])
+def test_a_record_has_its_fields_and_none_of_liquids_own(name: str) -> None:
+    template = f"Hi {{{{ contact.{name} }}}}"
+    assert variables(template) == {f"contact.{name}"}
+    assert render(template, {"contact": {name: "Ann"}}) == "Hi Ann"
+    with pytest.raises(MissingVariable) as missing:
+        render(template, {"contact": {"email": "ann@example.com"}})
+    assert missing.value.variable == f"contact.{name}"
+    assert (
+        render(
+            "{% assign words = contact.name | split: ' ' %}{{ words.first }} {{ words.size }}",
+            {"contact": {"name": "Ann Lee"}},
+        )
+        == "Ann 2"
+    )

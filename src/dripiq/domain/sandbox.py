@@ -8,7 +8,7 @@ that of the template. Filters check the size of what they would make *before* th
 In HTML every value is escaped, and no filter lets one through: what the template itself says (text, and text in quotes) is not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, Final
 
@@ -122,6 +122,10 @@ class _Context(RenderContext):
             return self.env.undefined(name, hint=name, token=None)
         self.spend(1 + _weight(value))
         return value
+
+    def get_item(self, obj: Any, key: Any) -> Any:
+        """A record has its fields and nothing besides: Liquid's own `size` and `first` of one would stand for a value that is missing."""
+        return obj[key] if isinstance(obj, Mapping) else super().get_item(obj, key)
 
     def assign(self, key: str, val: Any) -> None:
         self.spend(1 + _weight(val))
