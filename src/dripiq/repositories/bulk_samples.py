@@ -94,7 +94,7 @@ READ_TABLES = text(
         coalesce((SELECT sum(pg_indexes_size(relid)) FROM pg_partition_tree(class.oid) WHERE isleaf), pg_indexes_size(class.oid)) AS index_bytes,
         coalesce(
             (SELECT sum(greatest(leaf.reltuples, 0)) FROM pg_partition_tree(class.oid) JOIN pg_class AS leaf ON leaf.oid = relid AND isleaf),
-            class.reltuples
+            greatest(class.reltuples, 0)
         ) AS rows
     FROM pg_class AS class
     WHERE class.relnamespace = CAST('dripiq_app' AS regnamespace) AND class.relkind IN ('r', 'p') AND NOT class.relispartition
