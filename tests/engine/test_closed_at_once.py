@@ -145,7 +145,7 @@ def test_an_event_ends_its_own_campaign_and_whoever_else_writes_there(
 
 
 def test_an_event_of_a_message_that_nobody_knows_ends_the_campaigns_of_its_address(waiting: World) -> None:
-    waiting.receive({"event": "unsubscribe", "email": "FOURTH@private.test"})
+    waiting.receive({"event": "unsubscribe", "email": "FOURTH@private.test", "sg_message_id": "somebody.elses"})
     waiting.work()
     assert ends(waiting) == [("c4@example.com", "stopped", "suppressed_unsubscribe")]
 

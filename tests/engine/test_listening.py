@@ -162,3 +162,22 @@ def test_a_later_fact_never_weakens_an_earlier_one(world: World) -> None:
     world.receive({"event": "processed", "message": message}, {"event": "deferred", "message": message})
     world.work()
     assert world.value("SELECT status FROM dripiq_app.outbound_messages") == "delivered"
+
+
+def test_an_event_that_lost_its_ids_is_of_the_last_message_that_had_gone_to_its_address(world: World) -> None:
+    world.enroll(OPEN_THEN_CLICK)
+    world.work()
+    between = int(world.clock.time.timestamp()) + 3600
+    world.clock.pass_(hours=73)
+    world.work()
+    assert len(world.mails()) == 2
+    lost = {"event": "open", "email": "C1@example.com"}
+    before_any = {**lost, "timestamp": between - 7200}
+    world.receive({**lost, "timestamp": between}, lost, before_any, {**lost, "sg_message_id": "somebody.elses"})
+    world.receive({**lost, "email": "nobody@example.com"})
+    world.work()
+    found = world.rows(
+        "SELECT message.node_id FROM dripiq_app.message_events AS event LEFT JOIN dripiq_app.outbound_messages AS message"
+        " ON message.tenant_id = event.tenant_id AND message.id = event.outbound_message_id"
+    )
+    assert sorted(row.node_id or "" for row in found) == ["", "", "", "bump", "intro"]

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from dripiq.channels import sendgrid_events, twilio_events
 from dripiq.domain.states import Channel
 from dripiq.repositories.archive import Slice, Stray, find_tenants, find_tenants_by_provider_id
-from dripiq.repositories.texts import find_tenants_by_writer
+from dripiq.repositories.recipients import find_tenants_by_writer
 
 UNKNOWN_TENANT: Final = "unknown_tenant"
 """Why a part of a request is in quarantine whose tenant was not found."""

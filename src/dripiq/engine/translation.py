@@ -6,7 +6,7 @@ which of it is written.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -32,8 +32,8 @@ from dripiq.domain.states import (
 from dripiq.engine.plan_cache import plans_of
 from dripiq.repositories.intake import EventRow, Finished, Lift, StatusFact, Suppression, read_messages
 from dripiq.repositories.receiving import InboundRow
+from dripiq.repositories.recipients import find_last_sent
 from dripiq.repositories.standing import trigger_of
-from dripiq.repositories.texts import find_last_sent
 from dripiq.schema.ids import new_ids
 
 MAX_BYTES = 2_000_000
@@ -79,26 +79,41 @@ def read_delivery(delivery: Any) -> Read:
 def tie(connection: Connection, tenant_id: str, events: Sequence[ProviderEvent]) -> list[Tied]:
     """Find each event's message: by the custom argument, else the provider's id, else the Message-ID (whose local part is our id).
 
-    Of what somebody wrote, which names none: the last that they were sent.
+    Where it names none of these, as what somebody writes to us never does: the last that had gone to its address by then.
     """
     rows = [
         row
         for provider in sorted({event.provider for event in events})
         for row in _messages_of(connection, tenant_id, provider, [e for e in events if e.provider == provider])
     ]
-    writers = {event.recipient for event in events if event.said is not None and event.recipient}
-    answered = find_last_sent(connection, tenant_id, Channel.SMS, writers)
-    rows += read_messages(connection, tenant_id, "", answered.values(), ()) if answered else ()
+    last = {
+        (channel, *asked): name
+        for channel in Channel
+        for asked, name in find_last_sent(
+            connection, tenant_id, channel, [_about(e) for e in events if _is_nameless(e) and e.channel is channel]
+        ).items()
+    }
+    rows += read_messages(connection, tenant_id, "", last.values(), ()) if last else ()
     by_id = {row.id: row for row in rows}
     by_provider_id = {(row.provider, row.provider_message_id): row for row in rows if row.provider_message_id}
     tied = []
     for row_id, event in zip(new_ids(len(events)), events, strict=True):
-        found = (by_id[name] for name in _own_ids(event) if name in by_id)
-        if event.said is not None:
-            found = (by_id[name] for name in [answered.get(event.recipient or "")] if name in by_id)
+        names = [last.get((event.channel, *_about(event)), "")] if _is_nameless(event) else _own_ids(event)
+        found = (by_id[name] for name in names if name in by_id)
         named = by_provider_id.get((event.provider, event.provider_message_id))
         tied.append(Tied(row_id, event, next(found, None) or named))
     return tied
+
+
+def _is_nameless(event: ProviderEvent) -> bool:
+    """Whether an event says of its message only whom it went to; of a report on a text, a number is too little."""
+    names_none = not (event.message_id or event.provider_message_id or event.smtp_id)
+    return names_none and bool(event.recipient) and (event.said is not None or event.channel is Channel.EMAIL)
+
+
+def _about(event: ProviderEvent) -> tuple[str, datetime]:
+    """Whom a nameless event's message went to, and by when it must have left: a provider's clock counts whole seconds."""
+    return event.recipient or "", event.event_at + timedelta(seconds=1)
 
 
 def _messages_of(

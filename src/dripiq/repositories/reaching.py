@@ -4,7 +4,7 @@ A campaign writes to its contact's primary address of its channel; on e-mail, wh
 index; an application's are all looked through, once for however many addresses, for no index of its table leads there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -71,14 +71,20 @@ def find_reaching(
     if wanted["domains"]:
         at_domains = {**asked, "domains": wanted["domains"]}
         people.update(connection.execute(FIND_PREFERRED_AT_DOMAINS, at_domains).scalars())
-    owned: dict[str, str] = {}
-    if channel == "email":
-        indexed = not wanted["domains"] and "lead_point_of_contacts" in read_own_host_tables(connection)
-        find_owners = FIND_STORED_OWNERS if indexed else FIND_OWNERS
-        owned = {row.id: row.email for row in connection.execute(find_owners, {"tenant_id": tenant_id, **wanted})}
+    owned = find_owners(connection, tenant_id, **wanted) if channel == "email" else {}
     if not people and not owned:
         return {}
     rows = connection.execute(READ_OPEN, {**asked, "contact_ids": sorted(people.union(owned))})
     return {
         row.id: row.address or owned[row.contact_id] for row in rows if row.address is None or row.contact_id in people
     }
+
+
+def find_owners(
+    connection: Connection, tenant_id: str, addresses: Sequence[str], domains: Sequence[str] = ()
+) -> dict[str, str]:
+    """The contacts whose own e-mail address is one of these, or at one of these domains: the address by the contact's id."""
+    indexed = not domains and "lead_point_of_contacts" in read_own_host_tables(connection)
+    wanted = {"tenant_id": tenant_id, "addresses": list(addresses), "domains": list(domains)}
+    rows = connection.execute(FIND_STORED_OWNERS if indexed else FIND_OWNERS, wanted)
+    return {row.id: row.email for row in rows}
