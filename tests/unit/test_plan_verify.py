@@ -146,6 +146,10 @@ def test_where_the_form_is_not_right_what_shows_all_the_same_is_in_the_report() 
         ("$.nodes[1].subject", "missing_content"),
         ("$.nodes[2].body", "missing_content"),
     ]
+    assert told(plan_of(send("a", body="{contact.name}"), version=1.1)) == [
+        ("$.version", "wrong_type"),
+        ("$.nodes[0].body", "single_braces"),
+    ], "the version is meant, though it is no text"
     unnamed: dict[str, object] = {"channel": "email", "action": "wait", "transitions": []}
     assert told(plan_of(send("a", way("opened", "b"), way("no_open", "stop")), unnamed)) == [
         ("$.nodes[1].id", "missing_key")

@@ -40,7 +40,8 @@ def glance(document: Mapping[str, object]) -> Iterator[Fault]:
     if named and ids and isinstance(start, str) and start not in ids:
         yield no_start(start, ids, hints)
     texts = [
-        (path, text if document.get("version") == Version.V1_1 else double_braces(text)) for path, text in _texts(nodes)
+        (path, text if str(document.get("version")) == Version.V1_1 else double_braces(text))
+        for path, text in _texts(nodes)
     ]
     if liquid_length(text for _, text in texts) > MAX_LIQUID:
         texts = []
