@@ -87,10 +87,10 @@ def test_a_scanner_that_follows_every_link_unsubscribes_nobody_and_counts_as_no_
     api, world = told
     ours = [link for link in links_of(world) if f"127.0.0.1:{api.port}" in link]
     assert {link.split("/")[3] for link in ours} == {"click", "open", "unsubscribe"}
-    for method in ("HEAD", "GET"):
-        for link in ours:
-            answer = httpx.request(method, link, headers=agent)
-            assert answer.status_code in (200, 302)
+    with httpx.Client(headers=agent) as scanner:
+        for method in ("HEAD", "GET"):
+            for link in ours:
+                assert scanner.request(method, link).status_code in (200, 302)
     world.work()
     assert api.suppressions() == []
     assert [kind for kind, sure in events(world) if sure == "human"] == []

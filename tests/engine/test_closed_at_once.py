@@ -11,6 +11,7 @@ import pytest
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.db.session import as_tenant
 from dripiq.domain.states import Channel, SuppressionScope, SuppressionType
+from dripiq.engine.enroll import enroll
 from dripiq.engine.suppress import suppress, unsubscribe
 from dripiq.repositories.sending_lock import lock_shared
 from dripiq.schema.ids import new_id
@@ -46,7 +47,7 @@ def open_actions(world: World, email: str) -> int:
         "SELECT count(*) FROM dripiq_app.scheduled_actions AS action"
         " JOIN dripiq_app.contact_campaigns AS campaign ON campaign.tenant_id = action.tenant_id AND campaign.id = contact_campaign_id"
         " JOIN dripiq_app.lead_point_of_contacts AS contact ON contact.id = campaign.contact_id"
-        " WHERE contact.email = :email AND action.status IN ('pending', 'queued', 'held')",
+        " WHERE campaign.tenant_id = :tenant_id AND contact.email = :email AND action.status IN ('pending', 'queued', 'held')",
         email=email,
     )
     return count
@@ -71,7 +72,9 @@ def waiting(crowd: World) -> World:
 
 
 def test_a_click_on_the_link_ends_every_campaign_of_the_address_and_no_other(waiting: World) -> None:
-    settle_tenant(waiting.database, 1, "Neighbour")
+    neighbour, _, people = settle_tenant(waiting.database, 1, "Neighbour")  # whose contact has the same address
+    with waiting.database.begin() as connection:
+        enroll(connection, neighbour, WAITS, people, now=waiting.clock.time)
     for _ in range(2):
         with waiting.database.begin() as connection, as_tenant(connection, waiting.tenant_id):
             unsubscribe(connection, waiting.tenant_id, "c1@example.com", channel=Channel.EMAIL, now=waiting.clock.time)
@@ -84,9 +87,11 @@ def test_a_click_on_the_link_ends_every_campaign_of_the_address_and_no_other(wai
         )
         == [("dripiq", "unsubscribed", "human", "c1@example.com")] * 2
     )
+    theirs = "SELECT status FROM dripiq_app.contact_campaigns WHERE tenant_id = :neighbour"
+    assert waiting.value(theirs, neighbour=neighbour) == "active"
     waiting.clock.pass_(hours=80)
     waiting.work()
-    assert len(waiting.mails()) == 4 + 2
+    assert len(waiting.mails()) == 4 + 2 + 1
 
 
 def test_a_plan_that_says_what_an_unsubscribing_means_is_asked(world: World) -> None:
