@@ -121,6 +121,12 @@ class Settings(BaseSettings):
         default=None, description="Where the password to it lies: `env:NAME` or `file:PATH`."
     )
     smtp_connections: int = Field(default=10, ge=1, le=100, description="How many connections at once.")
+    smtp_account_connections: int = Field(
+        default=2, ge=1, le=20, description="How many connections at once to a sender's own account."
+    )
+    smtp_account_pools: int = Field(
+        default=50, ge=1, le=1000, description="For how many senders' own accounts connections are kept."
+    )
     smtp_timeout: float = Field(
         default=30, gt=0, le=300, description="Seconds that one hand-over may take in all, into a folder too."
     )
@@ -265,7 +271,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fits_together(self) -> "Settings":
         slowest = max(
-            self.api_timeout if self.email_channel == "sendgrid" else self.smtp_timeout,
+            self.smtp_timeout,
+            self.api_timeout if self.email_channel == "sendgrid" else 0,
             self.api_timeout if self.twilio_account is not None else 0,
         )
         if self.lease.total_seconds() < 2 * slowest:

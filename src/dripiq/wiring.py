@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, make_url
 
+from dripiq.channels.accounts import AccountSenders
 from dripiq.channels.base import Sender
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.imap import ImapMailbox
@@ -16,9 +17,10 @@ from dripiq.channels.sendgrid import SendGridSender
 from dripiq.channels.smtp import SmtpSender
 from dripiq.channels.smtp_line import Security
 from dripiq.channels.twilio import TwilioSender
-from dripiq.config import Settings
+from dripiq.config import SecretReference, Settings
 from dripiq.db.migrate import check_current
 from dripiq.db.session import connect, make_engine
+from dripiq.domain.accounts import Account
 from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.sender_health import Tolerance
 from dripiq.domain.states import Channel
@@ -158,8 +160,35 @@ def reply_addresses(settings: Settings) -> ReplyAddresses | None:
     return ReplyAddresses(settings.reply_domain, settings.secret.get_secret_value())
 
 
-def make_worker(settings: Settings, database: Database, senders: Mapping[Channel, Sender]) -> Worker:
-    """A worker on a database; `senders` carry its messages."""
+def make_accounts(settings: Settings) -> AccountSenders | None:
+    """What carries the mail of senders with accounts of their own; None where e-mail goes into a folder, and so all of it does."""
+    if settings.email_channel == "folder":
+        return None
+    return AccountSenders(lambda account: make_account_sender(settings, account), settings.smtp_account_pools)
+
+
+def make_account_sender(settings: Settings, account: Account) -> Sender:
+    """The way of sending over a sender's own account."""
+    server = account.smtp
+    return SmtpSender(
+        server.host,
+        server.port,
+        hostname=settings.smtp_hostname,
+        security=Security(server.security),
+        username=server.username,
+        password=SecretReference.parse(server.secret) if server.secret is not None else None,
+        connections=settings.smtp_account_connections,
+        timeout=settings.smtp_timeout,
+    )
+
+
+def make_worker(
+    settings: Settings,
+    database: Database,
+    senders: Mapping[Channel, Sender],
+    accounts: AccountSenders | None = None,
+) -> Worker:
+    """A worker on a database; `senders` carry its messages, `accounts` those of senders with accounts of their own."""
     outbox = Outbox(
         database.engine,
         DatabaseClock(),
@@ -167,6 +196,7 @@ def make_worker(settings: Settings, database: Database, senders: Mapping[Channel
         unsubscribe_links(settings),
         telling_links(settings),
         reply_addresses(settings),
+        accounts,
     )
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     share = Share(settings.batch, settings.lease)

@@ -97,6 +97,25 @@ def test_senders_are_listed_with_their_rates_paused_and_let_go_on(dripiq: Dripiq
     }
     assert "on holiday" in dripiq("senders", "list", "--tenant", "Acme").out
     assert dripiq("senders", "resume", row["id"], "--tenant", "Acme", "--json").json["state"] == "sending"
+    account = (
+        "senders",
+        "account",
+        "set",
+        address,
+        "--smtp-host",
+        "smtp.test",
+        "--smtp-user",
+        "kim",
+        "--tenant",
+        "Acme",
+    )
+    given = dripiq(*account, "--smtp-password", "hunter2", "--json")
+    assert (given.code, given.error["code"], "hunter2" in given.out + given.err) == (2, "secret_reference", False)
+    assert dripiq(*account, "--smtp-password", "env:KIMS", "--imap-host", "imap.test").code == 0
+    shown = dripiq("senders", "account", "show", address, "--tenant", "Acme", "--json").json["account"]
+    assert (shown["smtp"]["password"], shown["imap"]["user"], shown["imap"]["folder"]) == ("env:KIMS", "kim", "INBOX")
+    assert dripiq("senders", "account", "remove", address, "--tenant", "Acme").code == 0
+    assert dripiq("senders", "account", "show", address, "--tenant", "Acme", "--json").error["code"] == "no_account"
     again = dripiq("senders", "resume", address, "--tenant", "Acme", "--json")
     assert (again.code, again.error["code"]) == (5, "sender_not_paused")
 

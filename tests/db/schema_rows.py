@@ -116,6 +116,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "at": NOW,
     },
     "tenant_settings": {},
+    "sender_accounts": {
+        "sender_identity_id": "email_sender_identities",
+        "smtp_host": "mail.test",
+        "smtp_port": 587,
+        "smtp_security": "starttls",
+    },
     "send_rate_buckets": {
         "channel": "email",
         "scope": "tenant",

@@ -127,12 +127,12 @@ OF_A_CAMPAIGN = {
     ("parent", "gone"),
     [
         ("tenants", set(ALL_CAMPAIGN_TABLES) | {"leads", "lead_point_of_contacts"}),
-        ("users", {"email_sender_identities"}),
+        ("users", {"email_sender_identities", "sender_accounts"}),
         ("leads", OF_A_CAMPAIGN | {"lead_point_of_contacts", "contact_channels", "email_validation_results"}),
         ("lead_point_of_contacts", OF_A_CAMPAIGN | {"contact_channels", "email_validation_results"}),
         ("contact_campaigns", OF_A_CAMPAIGN - {"contact_campaigns"}),
         ("outbound_messages", {"message_events"}),
-        ("email_sender_identities", set()),
+        ("email_sender_identities", {"sender_accounts"}),
     ],
 )
 def test_a_deleted_row_takes_with_it_what_is_its_own_and_nothing_else(

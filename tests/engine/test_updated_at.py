@@ -19,10 +19,12 @@ from sqlalchemy import Connection, TextClause
 import dripiq
 from dripiq import repositories
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
+from dripiq.domain.accounts import MailServer
 from dripiq.domain.limits import Period
 from dripiq.domain.states import Channel, LimitScope, Resolution, SuppressionScope, SuppressionSource, SuppressionType
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
+from dripiq.engine.give_account import give_account
 from dripiq.engine.limit import set_limit
 from dripiq.engine.pause_sender import pause_sender, resume_sender, weigh_sender
 from dripiq.engine.replan import replan
@@ -245,6 +247,10 @@ def live_through_everything(world: World) -> None:
         resume_sender(connection, world.tenant_id, "second", now=world.clock.now(connection))
     with world.database.begin() as connection:
         weigh_sender(connection, world.tenant_id, "second", 2, now=world.clock.now(connection))
+    for port in (25, 587):
+        with world.database.begin() as connection:
+            server = MailServer("mail.test", port, "none")
+            give_account(connection, world.tenant_id, "second", server, now=world.clock.now(connection))
     with world.database.begin() as connection:
         now, manual = world.clock.now(connection), [SuppressionType.MANUAL]
         end_suppressions(

@@ -54,5 +54,8 @@ VALUES ('q', 't');
 INSERT INTO dripiq_app.send_rate_buckets (id, tenant_id, channel, scope, scope_value, period, first_slice, taken)
 VALUES ('b', 't', 'email', 'tenant', '', 'hour', 1, '[1, 2]');
 
+INSERT INTO dripiq_app.sender_accounts (id, tenant_id, sender_identity_id, smtp_host, smtp_port, smtp_security)
+SELECT 'a', tenant_id, id, 'mail.test', 587, 'starttls' FROM dripiq_app.email_sender_identities ORDER BY id LIMIT 1;
+
 INSERT INTO dripiq_app.webhook_quarantine (id, provider, received_at, reason, raw, payload_hash)
 VALUES ('u', 'smtp', now(), 'r', 'x', 'h');

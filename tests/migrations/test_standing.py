@@ -37,7 +37,7 @@ def test_a_migrated_database_is_current_and_has_everything(database: str) -> Non
     assert found.is_current
     assert found.known
     assert found.pending == ()
-    assert len(found.tables) == 20
+    assert len(found.tables) == 21
 
 
 def test_an_empty_database_is_behind_with_every_revision_pending(empty_database: str) -> None:

@@ -59,12 +59,13 @@ def worker(
 
     Prints what it did when it ends.
     """
-    from dripiq.wiring import make_senders, make_worker
+    from dripiq.wiring import make_accounts, make_senders, make_worker
 
     _log_to_stderr()
     with open_database() as (settings, database):
         senders = make_senders(settings)
-        working = make_worker(settings, database, senders)
+        accounts = make_accounts(settings)
+        working = make_worker(settings, database, senders, accounts)
 
         async def work() -> None:
             with _ending(working.stop):
@@ -75,6 +76,8 @@ def worker(
                     await working.run()
             for sender in senders.values():
                 await sender.close()
+            if accounts is not None:
+                await accounts.close()
 
         asyncio.run(work())
         done = {kind: count for kind, count in sorted(working.done.items()) if count}
@@ -103,10 +106,11 @@ async def _up(settings: "Settings", database: "Database", as_json: bool) -> None
     """The API is there before the worker, and until after it: what providers say meanwhile is archived."""
     from dripiq.api.app import make_app
     from dripiq.api.server import serve as serve_api
-    from dripiq.wiring import make_senders, make_worker
+    from dripiq.wiring import make_accounts, make_senders, make_worker
 
     senders = make_senders(settings)
-    working = make_worker(settings, database, senders)
+    accounts = make_accounts(settings)
+    working = make_worker(settings, database, senders, accounts)
     listening, stop = asyncio.Event(), asyncio.Event()
 
     def ready(port: int) -> None:
@@ -132,6 +136,8 @@ async def _up(settings: "Settings", database: "Database", as_json: bool) -> None
             await api
             for sender in senders.values():
                 await sender.close()
+            if accounts is not None:
+                await accounts.close()
 
 
 async def _work_beside(api: "asyncio.Task[None]", working: "Worker") -> None:

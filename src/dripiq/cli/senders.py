@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dripiq.cli import accounts
 from dripiq.cli.opening import open_sending, open_transaction
 from dripiq.cli.output import JsonOption, TenantOption, say, show_json, show_table
 from dripiq.domain.errors import ConfigurationError, DripiqError
@@ -12,10 +13,12 @@ from dripiq.domain.errors import ConfigurationError, DripiqError
 if TYPE_CHECKING:
     from dripiq.channels.base import Outcome, OutgoingMessage
     from dripiq.config import Settings
+    from dripiq.domain.accounts import Account
     from dripiq.domain.sender_health import Rates
     from dripiq.schema import EmailSenderIdentity
 
 app = typer.Typer(help="Senders: the addresses that a tenant sends from.", no_args_is_help=True)
+app.add_typer(accounts.app, name="account")
 
 SHORTEST_SECRET = 32
 
@@ -75,7 +78,7 @@ def verify(
     """Mail a code to a sender's address; with --code, verify the sender by it. A code is good for an hour."""
     from dripiq.config import load_settings
     from dripiq.engine.register import find_tenant
-    from dripiq.engine.verify_sender import ask, confirm
+    from dripiq.engine.verify_sender import ask, confirm, read_own_account
 
     settings = load_settings()
     secret = settings.secret.get_secret_value() if settings.secret is not None else ""
@@ -88,9 +91,10 @@ def verify(
         owner = find_tenant(connection, tenant)
         mail = ask(connection, owner.id, email, secret, now) if code is None else None
         address = confirm(connection, owner.id, email, code, secret, now) if code is not None else ""
+        account = read_own_account(connection, owner.id, email)
     if mail is not None:
         address = mail.to_address
-        _hand_over(settings, mail)
+        _hand_over(settings, mail, account)
     if as_json:
         show_json({"sender": address, "status": "verified" if mail is None else "code_mailed"})
     elif mail is None:
@@ -100,14 +104,15 @@ def verify(
         say(f"A code was mailed to {address}, good for an hour. Then: {again}")
 
 
-def _hand_over(settings: "Settings", mail: "OutgoingMessage") -> None:
+def _hand_over(settings: "Settings", mail: "OutgoingMessage", account: "Account | None") -> None:
     import asyncio
 
     from dripiq.channels.base import Verdict
-    from dripiq.wiring import make_email_sender
+    from dripiq.wiring import make_account_sender, make_email_sender
 
     async def send() -> "Outcome":
-        sender = make_email_sender(settings)
+        own = account if settings.email_channel != "folder" else None
+        sender = make_account_sender(settings, own) if own is not None else make_email_sender(settings)
         try:
             (outcome,) = await sender.send([mail])
         finally:

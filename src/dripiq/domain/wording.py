@@ -38,6 +38,7 @@ _SAID: Final[Mapping[str, str]] = {
     "template_syntax": "its text is malformed",
     "template_failed": "its text cannot be made",
     "no_channel": "the worker that took it up carries no such channel",
+    "provider_not_ready": "its mail server or provider is away, or refuses us",
     "refused_for_now": "the provider refused it for now",
     "lease_expired": "the worker that had it was lost",
     "lease_too_short": "its worker was stopped before the hand-over",

@@ -135,6 +135,15 @@ def _lock(connection: Connection, tenant_id: str) -> None:
     lock_exclusive(connection, [(tenant_id, channel) for channel in Channel])
 
 
+def find_address(connection: Connection, tenant_id: str, given: str) -> tuple[str, str]:
+    """The id and address of the tenant's sender of that id or address.
+
+    Raises:
+        NotFoundError: `unknown_sender`.
+    """
+    return _find(connection, tenant_id, given)[:2]
+
+
 def _find(connection: Connection, tenant_id: str, given: str) -> tuple[str, str, PauseReason | None]:
     sender = senders.find_sender(connection, tenant_id, given)
     if sender is None:

@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dripiq.channels.base import OutgoingMessage
+from dripiq.domain.accounts import Account, MailServer
 from dripiq.domain.addresses import domain_of, normalise_email
 from dripiq.domain.errors import ConflictError, NotFoundError
 from dripiq.domain.ownership import check_code, make_code
 from dripiq.domain.states import Channel, ValidationStatus
+from dripiq.repositories.sender_accounts import read_account
 from dripiq.repositories.verifying import mark_asked, mark_verified, read_sender
 from dripiq.schema.ids import new_id
 
@@ -66,6 +68,20 @@ def confirm(connection: Connection, tenant_id: str, email: str, code: str, secre
     mark_verified(connection, tenant_id, sender.id, now)
     address: str = sender.from_email
     return address
+
+
+def read_own_account(connection: Connection, tenant_id: str, email: str) -> Account | None:
+    """The account that the sender of that address has of its own: its code leaves over it, too.
+
+    Raises:
+        NotFoundError: `unknown_sender`.
+    """
+    sender = _sender(connection, tenant_id, email)
+    row = read_account(connection, tenant_id, sender.id)
+    if row is None:
+        return None
+    server = MailServer(row.smtp_host, row.smtp_port, row.smtp_security, row.smtp_username, row.smtp_secret)
+    return Account(tenant_id, sender.id, server)
 
 
 def _sender(connection: Connection, tenant_id: str, email: str) -> Any:

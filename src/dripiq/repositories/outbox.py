@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
+from dripiq.domain.accounts import Account
 from dripiq.domain.contents import MAX_REFERENCES
 from dripiq.domain.gates import Suppression
 from dripiq.domain.limits import Booking
@@ -46,10 +47,13 @@ READ_TENANT = text(
 
 READ_SENDERS = text(
     """
-    SELECT id, from_email, from_name, reply_to, validation_status, dedicated_ip_pool, is_default, paused_at, pause_reason, pause_note
-    FROM dripiq_app.email_sender_identities
-    WHERE tenant_id = :tenant_id AND (id = ANY (CAST(:ids AS text[])) OR is_default)
-    ORDER BY id
+    SELECT sender.id, sender.from_email, sender.from_name, sender.reply_to, sender.validation_status, sender.dedicated_ip_pool, sender.is_default,
+        sender.paused_at, sender.pause_reason, sender.pause_note,
+        account.smtp_host, account.smtp_port, account.smtp_security, account.smtp_username, account.smtp_secret
+    FROM dripiq_app.email_sender_identities AS sender
+    LEFT JOIN dripiq_app.sender_accounts AS account ON account.tenant_id = :tenant_id AND account.sender_identity_id = sender.id
+    WHERE sender.tenant_id = :tenant_id AND (sender.id = ANY (CAST(:ids AS text[])) OR sender.is_default)
+    ORDER BY sender.id
     """
 )
 
@@ -178,7 +182,7 @@ RECORD_REFUSED = text(
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One message to insert as `queued`."""
+    """One message to insert as `queued`; `account` is its sender's own, where it has one."""
 
     id: str
     campaign_id: str
@@ -195,6 +199,7 @@ class Draft:
     smtp_id: str
     scheduled_at: datetime
     dedupe_key: str
+    account: Account | None = None
 
 
 class Stored(NamedTuple):

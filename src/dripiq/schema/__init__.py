@@ -33,7 +33,13 @@ from dripiq.schema.messages import (
     NewOutboundMessage,
     OutboundMessage,
 )
-from dripiq.schema.senders import EmailSenderIdentity, NewEmailSenderIdentity, NewSendRateLimit, SendRateLimit
+from dripiq.schema.senders import (
+    EmailSenderIdentity,
+    NewEmailSenderIdentity,
+    NewSendRateLimit,
+    SenderAccount,
+    SendRateLimit,
+)
 from dripiq.schema.webhooks import NewWebhookDelivery, WebhookDelivery
 
 __all__ = [
@@ -67,6 +73,7 @@ __all__ = [
     "ScheduledAction",
     "SendRateBucket",
     "SendRateLimit",
+    "SenderAccount",
     "Tenant",
     "TenantSettings",
     "User",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dripiq.schema.contacts import CommunicationSuppression, ContactChannel, EmailValidationResult
     from dripiq.schema.engine import SendRateBucket, TenantSettings
     from dripiq.schema.messages import InboundMessage, MessageEvent, OutboundMessage
-    from dripiq.schema.senders import EmailSenderIdentity, SendRateLimit
+    from dripiq.schema.senders import EmailSenderIdentity, SenderAccount, SendRateLimit
     from dripiq.schema.webhooks import WebhookDelivery
 
 
@@ -41,6 +41,7 @@ class Tenant(HostStamped, Base):
 
     leads: Mapped[list["Lead"]] = relationship(back_populates="tenant", viewonly=True)
     settings: Mapped["TenantSettings | None"] = relationship(back_populates="tenant", viewonly=True)
+    sender_accounts: Mapped[list["SenderAccount"]] = relationship(back_populates="tenant", viewonly=True)
     rate_buckets: Mapped[list["SendRateBucket"]] = relationship(back_populates="tenant", viewonly=True)
     email_sender_identities: Mapped[list["EmailSenderIdentity"]] = relationship(back_populates="tenant", viewonly=True)
     contact_campaigns: Mapped[list["ContactCampaign"]] = relationship(back_populates="tenant", viewonly=True)

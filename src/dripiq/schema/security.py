@@ -17,6 +17,7 @@ from dripiq.schema.base import SCHEMA, Base
 from dripiq.schema.campaigns import CampaignTransition, ContactCampaign
 from dripiq.schema.engine import WebhookQuarantine
 from dripiq.schema.hosts import Lead, LeadPointOfContact, Tenant, User
+from dripiq.schema.senders import SenderAccount
 
 ENGINE_ROLE = "dripiq_engine"
 TENANT_ROLE = "dripiq_tenant"
@@ -36,7 +37,9 @@ BOOKKEEPING = ("dripiq_alembic_version", "dripiq_host_tables")
 _HOSTS = tuple(cast("Table", host.__table__) for host in (Tenant, User, Lead, LeadPointOfContact))
 _LEADS, _CONTACTS = _HOSTS[2:]
 HOST_TABLES = tuple(host.name for host in _HOSTS)
-_TRANSITIONS, _QUARANTINE = (cast("Table", kept.__table__) for kept in (CampaignTransition, WebhookQuarantine))
+_TRANSITIONS, _QUARANTINE, _ACCOUNTS = (
+    cast("Table", kept.__table__) for kept in (CampaignTransition, WebhookQuarantine, SenderAccount)
+)
 _CAMPAIGNS = cast("Table", ContactCampaign.__table__)
 
 _CHANGE = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -103,7 +106,7 @@ def declared_grants(own_host_tables: Iterable[str]) -> list[Grant]:
         privileges = _APPEND if name == _TRANSITIONS.name else _CHANGE
         grants.append(Grant(name, ENGINE_ROLE, privileges))
         if name != _QUARANTINE.name:
-            grants.append(Grant(name, TENANT_ROLE, privileges))
+            grants.append(Grant(name, TENANT_ROLE, _READ if name == _ACCOUNTS.name else privileges))
     return grants
 
 

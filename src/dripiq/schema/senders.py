@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, false, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from dripiq.domain.accounts import REFERENCE
 from dripiq.domain.rotation import MOST_WEIGHT
 from dripiq.domain.sender_health import PauseReason
 from dripiq.domain.states import Channel, LimitScope, ValidationStatus
-from dripiq.schema.base import SCHEMA, Base, TenantKeyed, Word, lower_case, one_of
+from dripiq.schema.base import SCHEMA, Base, TenantKeyed, Word, belongs_to, lower_case, one_of
 
 if TYPE_CHECKING:
     from dripiq.schema.campaigns import ContactCampaign
@@ -37,7 +38,7 @@ class EmailSenderIdentity(TenantKeyed, Base):
         one_of("validation_status", ValidationStatus),
         one_of("pause_reason", PauseReason),
         CheckConstraint(f"rotation_weight BETWEEN 0 AND {MOST_WEIGHT}", name="rotation_weight"),
-        CheckConstraint("(paused_at IS NULL) = (pause_reason IS NULL)", name="paused_for_a_reason"),
+        CheckConstraint("paused_at IS NULL OR pause_reason IS NOT NULL", name="paused_for_a_reason"),
         lower_case("from_email"),
         lower_case("domain"),
         lower_case("reply_to"),
@@ -63,6 +64,7 @@ class EmailSenderIdentity(TenantKeyed, Base):
     user: Mapped["User"] = relationship(back_populates="sender_identities", viewonly=True)
     contact_campaigns: Mapped[list["ContactCampaign"]] = relationship(back_populates="sender_identity", viewonly=True)
     outbound_messages: Mapped[list["OutboundMessage"]] = relationship(back_populates="sender_identity", viewonly=True)
+    account: Mapped["SenderAccount | None"] = relationship(back_populates="sender_identity", viewonly=True)
 
 
 class NewEmailSenderIdentity(TypedDict, total=False):
@@ -86,6 +88,44 @@ class NewEmailSenderIdentity(TypedDict, total=False):
     rates_since: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class SenderAccount(TenantKeyed, Base):
+    """A sender's own account: over which server its mail leaves, and where its replies come in (`imap_…`: all of them, or none).
+
+    Secrets are references (`env:NAME`, `file:PATH`). A reference says what a worker reads, so a tenant's own role may not write it.
+    """
+
+    __tablename__ = "sender_accounts"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "sender_identity_id"),
+        belongs_to("email_sender_identities", "sender_identity_id"),
+        CheckConstraint("smtp_security IN ('starttls', 'tls', 'none')", name="smtp_security"),
+        CheckConstraint("imap_security IN ('starttls', 'tls', 'none')", name="imap_security"),
+        CheckConstraint(f"smtp_secret ~ '{REFERENCE}'", name="smtp_secret_named"),
+        CheckConstraint(f"imap_secret ~ '{REFERENCE}'", name="imap_secret_named"),
+        CheckConstraint("(smtp_username IS NULL) = (smtp_secret IS NULL)", name="smtp_login"),
+        CheckConstraint(
+            "num_nulls(imap_host, imap_port, imap_security, imap_username, imap_secret, imap_folder) IN (0, 6)",
+            name="imap_whole",
+        ),
+    )
+
+    sender_identity_id: Mapped[str]
+    smtp_host: Mapped[str]
+    smtp_port: Mapped[int] = mapped_column(BigInteger)
+    smtp_security: Mapped[str]
+    smtp_username: Mapped[str | None]
+    smtp_secret: Mapped[str | None]
+    imap_host: Mapped[str | None]
+    imap_port: Mapped[int | None] = mapped_column(BigInteger)
+    imap_security: Mapped[str | None]
+    imap_username: Mapped[str | None]
+    imap_secret: Mapped[str | None]
+    imap_folder: Mapped[str | None]
+
+    tenant: Mapped["Tenant"] = relationship(back_populates="sender_accounts", viewonly=True)
+    sender_identity: Mapped["EmailSenderIdentity"] = relationship(back_populates="account", viewonly=True)
 
 
 class SendRateLimit(TenantKeyed, Base):

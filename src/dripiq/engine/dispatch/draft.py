@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from dripiq.channels.base import OutgoingMessage
+from dripiq.domain.accounts import Account, MailServer
 from dripiq.domain.addresses import domain_of
 from dripiq.domain.contents import Thread, context_of, say
 from dripiq.domain.ids import send_key
@@ -85,5 +86,15 @@ def draft(
         smtp_id=message.message_id,
         scheduled_at=row.run_at,
         dedupe_key=send_key(row.campaign_id, row.contact_id, row.node_id, row.visit, row.channel),
+        account=_account_of(head.tenant_id, sender) if row.channel == Channel.EMAIL else None,
     )
     return stored, message
+
+
+def _account_of(tenant_id: str, sender: Any) -> Account | None:
+    if sender.smtp_host is None:
+        return None
+    server = MailServer(
+        sender.smtp_host, sender.smtp_port, sender.smtp_security, sender.smtp_username, sender.smtp_secret
+    )
+    return Account(tenant_id, sender.id, server)

@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from dripiq.channels.base import Outcome, Sender, Verdict
+from dripiq.domain.accounts import Account
 from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.states import ActionStatus, ActionType, Channel
 from dripiq.engine.clock import Clock
@@ -34,10 +37,25 @@ LANES = 2
 """Sub-batches under way at once, so that one is in the provider's hands while another is in the database's."""
 
 
+ACCOUNTS_AT_ONCE = 3
+"""How many senders' own accounts are used at once, for one lease."""
+
+
+class Accounts(Protocol):
+    """The ways of sending of senders with accounts of their own; `provider` is the name stored with what leaves so."""
+
+    provider: str
+
+    def lend(self, account: Account) -> AbstractAsyncContextManager[Sender]:
+        """An account's way of sending, for as long as it lasts."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outbox:
     """What a worker works with: the database, the engine's clock, a sender per channel, who makes unsubscribe links and links that tell of clicks, and the
-    addresses at which messages are answered."""
+    addresses at which messages are answered. `accounts` lends the way of sending of senders that have one of their own; without, their mail leaves as the
+    others'."""
 
     database: Engine
     clock: Clock
@@ -45,6 +63,7 @@ class Outbox:
     unsubscribe: Unsubscribe | None = None
     track: Track | None = None
     replies: ReplyAddresses | None = None
+    accounts: Accounts | None = None
 
 
 Tally = Counter[str]
@@ -62,15 +81,36 @@ async def dispatch(outbox: Outbox, lease: Lease) -> Tally:
         return tally
     prepared = await asyncio.to_thread(_prepare, outbox, lease)
     for channel, ready in prepared.items():
-        sender = outbox.senders[channel]
-        parts = _parts(ready, max(1, sender.capacity // LANES))
-        lanes = [_lane(outbox, lease, sender, parts, tally) for _ in range(LANES)]
-        # A lane that fails does not cancel its neighbour, whose mail may be in the provider's hands.
-        ended = await asyncio.gather(*lanes, return_exceptions=True)
-        for error in ended:
-            if error is not None:
-                raise error
+        shared = [each for each in ready if each.account is None]
+        own: dict[Account, list[Ready]] = {}
+        for each in ready:
+            if each.account is not None:
+                own.setdefault(each.account, []).append(each)
+        # Accounts beside each other, a few at a time: a server that is slow or refuses holds up its own sender's mail.
+        turns = asyncio.Semaphore(ACCOUNTS_AT_ONCE)
+        ways = [_over_account(outbox, lease, account, theirs, tally, turns) for account, theirs in own.items()]
+        await _all(_over(outbox, lease, outbox.senders[channel], shared, tally), *ways)
     return tally
+
+
+async def _over_account(
+    outbox: Outbox, lease: Lease, account: Account, ready: Sequence[Ready], tally: Tally, turns: asyncio.Semaphore
+) -> None:
+    assert outbox.accounts is not None
+    async with turns, outbox.accounts.lend(account) as sender:
+        await _over(outbox, lease, sender, ready, tally)
+
+
+async def _over(outbox: Outbox, lease: Lease, sender: Sender, ready: Sequence[Ready], tally: Tally) -> None:
+    parts = _parts(ready, max(1, sender.capacity // LANES))
+    await _all(*(_lane(outbox, lease, sender, parts, tally) for _ in range(LANES)))
+
+
+async def _all(*work: Awaitable[None]) -> None:
+    """Await all of it, whatever becomes of one: what fails does not cancel its neighbour, whose mail may be in the provider's hands."""
+    for error in await asyncio.gather(*work, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 async def _lane(outbox: Outbox, lease: Lease, sender: Sender, parts: Iterator[Sequence[Ready]], tally: Tally) -> None:
@@ -122,7 +162,8 @@ def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
     with outbox.database.begin() as connection:
         now = outbox.clock.now(connection)
         sends = lease.of_type(ActionType.SEND)
-        return prepare(connection, lease, sends, providers, now, outbox.unsubscribe, outbox.track, outbox.replies)
+        own = outbox.accounts.provider if outbox.accounts is not None else None
+        return prepare(connection, lease, sends, providers, now, outbox.unsubscribe, outbox.track, outbox.replies, own)
 
 
 def _commit(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:

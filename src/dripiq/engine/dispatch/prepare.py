@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dripiq.channels.base import OutgoingMessage
+from dripiq.domain.accounts import Account
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.gates import Closed, Effect, first_closed
 from dripiq.domain.limits import Booking
@@ -40,7 +41,8 @@ from dripiq.schema.ids import new_ids
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """One message that may leave, and the action and campaign it belongs to; what limits it, and the slot that it has booked."""
+    """One message that may leave, and the action and campaign it belongs to; what limits it, the slot that it has booked, and
+    the account that it leaves over, where its sender has one of its own."""
 
     action_id: str
     campaign_id: str
@@ -51,6 +53,7 @@ class Ready:
     plan: Plan
     contact: Contact
     booking: Booking | None
+    account: Account | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class _Batch:
     provider: str
     head: Letterhead
     paused: bool
+    own_provider: str | None
 
     @property
     def now(self) -> datetime:
@@ -89,11 +93,13 @@ def prepare(
     unsubscribe: Unsubscribe | None,
     track: Track | None = None,
     replies: ReplyAddresses | None = None,
+    own_provider: str | None = None,
 ) -> dict[Channel, list[Ready]]:
     """Judge claimed sends and store those that may leave; the others go back or end here, with a reason.
 
     Args:
         providers: the name of the provider that carries each channel; a send over another channel is held as `no_channel`.
+        own_provider: the name of what carries the mail of senders with accounts of their own; None: it leaves as the others'.
         track: makes what is handed over tell of opens and clicks; what is stored stays as it was rendered.
         replies: gives e-mail whose sender has no reply address an address of its own to be answered at.
     """
@@ -110,7 +116,7 @@ def prepare(
     unserved = [PutBack(row.action_id, ActionStatus.HELD, "no_channel") for row in rows if row.channel not in providers]
     head = Letterhead(lease.tenant_id, tenant, now, unsubscribe)
     judged = [
-        _judge(connection, _Batch(lease, channel, provider, head, paused), ours)
+        _judge(connection, _Batch(lease, channel, provider, head, paused, own_provider), ours)
         for channel, provider in providers.items()
         if (ours := [row for row in rows if row.channel == channel])
     ]
@@ -175,18 +181,31 @@ def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judge
 def _store(connection: Connection, judged: _Judged, track: Track | None, replies: ReplyAddresses | None) -> list[Ready]:
     """Store what may leave as `queued`."""
     batch, drafts = judged.batch, judged.drafts
-    stored = insert_prepared(
-        connection, batch.lease.tenant_id, batch.channel, batch.provider, [each for _, each, _ in drafts], batch.now
-    )
+    stored: dict[str, Stored] = {}
+    for provider in {batch.provider, batch.own_provider or batch.provider}:
+        theirs = [each for _, each, _ in drafts if _provider_of(batch, each) == provider]
+        stored |= insert_prepared(connection, batch.lease.tenant_id, batch.channel, provider, theirs, batch.now)
     doubted = [row for row, each, _ in drafts if each.dedupe_key not in stored]
     put_back(
         connection, batch.lease, [PutBack(row.action_id, ActionStatus.HELD, IN_DOUBT) for row in doubted], batch.now
     )
     return [
-        _ready(row, each, message, stored[each.dedupe_key], judged.plans[row.plan_hash], track, replies)
+        _ready(
+            row,
+            each if batch.own_provider is not None else replace(each, account=None),
+            message,
+            stored[each.dedupe_key],
+            judged.plans[row.plan_hash],
+            track,
+            replies,
+        )
         for row, each, message in drafts
         if each.dedupe_key in stored
     ]
+
+
+def _provider_of(batch: _Batch, drafted: Draft) -> str:
+    return batch.own_provider if batch.own_provider is not None and drafted.account is not None else batch.provider
 
 
 def _settle_with_campaigns(
@@ -239,4 +258,5 @@ def _ready(
         plan,
         Contact(row.contact_id, row.contact.get("timezone")),
         stored.booking,
+        drafted.account,
     )

@@ -10,7 +10,7 @@ ALTER TABLE dripiq_app.email_sender_identities
 ALTER TABLE dripiq_app.email_sender_identities
     ADD CONSTRAINT ck_email_sender_identities_rotation_weight CHECK (rotation_weight BETWEEN 0 AND 1000) NOT VALID,
     ADD CONSTRAINT ck_email_sender_identities_pause_reason CHECK (pause_reason IN ('manual', 'bounce_rate', 'complaint_rate')) NOT VALID,
-    ADD CONSTRAINT ck_email_sender_identities_paused_for_a_reason CHECK ((paused_at IS NULL) = (pause_reason IS NULL)) NOT VALID;
+    ADD CONSTRAINT ck_email_sender_identities_paused_for_a_reason CHECK (paused_at IS NULL OR pause_reason IS NOT NULL) NOT VALID;
 
 ALTER TABLE dripiq_app.email_sender_identities
     VALIDATE CONSTRAINT ck_email_sender_identities_rotation_weight,
