@@ -32,6 +32,7 @@ from dripiq.engine.dispatch import Outbox
 from dripiq.engine.dispatch.draft import Unsubscribe
 from dripiq.engine.faults import Fault, watch_senders, watch_statements
 from dripiq.engine.loop import Pace, Worker
+from dripiq.engine.read_mailboxes import Opener
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,22 @@ def make_worker(
     pace = Pace(
         share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months, tolerance_of(settings)
     )
-    return Worker(outbox, pace, make_mailbox(settings))
+    return Worker(outbox, pace, make_mailbox(settings), own_mailboxes(settings))
+
+
+def own_mailboxes(settings: Settings) -> Opener | None:
+    """Opens the mailboxes that senders have of their own; None where e-mail goes into a folder, so that nobody answers it."""
+    if settings.email_channel == "folder":
+        return None
+    return lambda mailbox: ImapMailbox(
+        mailbox.imap.host,
+        mailbox.imap.port,
+        username=mailbox.imap.username or "",
+        password=SecretReference.parse(mailbox.imap.secret or ""),
+        security=mailbox.imap.security,
+        folder=mailbox.folder,
+        max_bytes=settings.inbound_max_bytes,
+    )
 
 
 def make_mailbox(settings: Settings) -> ImapMailbox | None:

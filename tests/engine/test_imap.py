@@ -12,10 +12,15 @@ from pydantic import SecretStr
 
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.imap import ImapMailbox, MailboxError
+from dripiq.config import load_settings
+from dripiq.domain.accounts import MailServer
 from dripiq.domain.states import Channel
 from dripiq.engine.dispatch import Outbox
+from dripiq.engine.give_account import give_account
 from dripiq.engine.loop import Pace, Worker
-from tests.engine.conftest import World
+from dripiq.engine.read_mailboxes import MailboxReader
+from dripiq.wiring import own_mailboxes
+from tests.engine.conftest import World, settle_tenant
 from tests.engine.dovecot import PATIENCE, base_folder, dovecot
 from tests.engine.test_receive import REMIND, stored, to_us
 
@@ -146,3 +151,30 @@ def test_a_wrong_password_and_a_server_that_is_away_are_said_and_end_nothing(por
         ours = ImapMailbox("127.0.0.1", to, username="ann", password=SecretStr(password), security="none")
         with pytest.raises(MailboxError, match="The mailbox failed"):
             list(ours.new())
+
+
+def test_a_senders_own_mailbox_gives_what_is_about_outreach_and_keeps_peoples_other_mail_to_itself(
+    asked: World, port: int, box: MailBoxUnencrypted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DRIPIQ_EMAIL_CHANNEL", "smtp")
+    monkeypatch.setenv("ANNS", "secret")
+    other, _, _ = settle_tenant(asked.database, 1, "Other")
+    for tenant_id, secret in ((asked.tenant_id, "env:ANNS"), (other, "env:NOBODYS")):
+        with asked.database.begin() as connection:
+            imap = MailServer("127.0.0.1", port, "none", "ann", secret)
+            give_account(
+                connection, tenant_id, "sender@example.com", MailServer("127.0.0.1", 1, "none"), (imap, "INBOX")
+            )
+    box.append(b"From: mum@example.org\r\nMessage-ID: <a@b.test>\r\nSubject: Sunday\r\n\r\nLunch?\r\n", "INBOX")
+    box.append(to_us(asked), "INBOX")
+    opener = own_mailboxes(load_settings())
+    assert opener is not None
+    reader = MailboxReader(asked.database, asked.clock, opener)
+    assert asyncio.run(reader.read()) == 1
+    assert asyncio.run(reader.read()) == 0
+    reader.close()
+    asked.work()
+    assert (stored(asked), asked.campaign().status) == ([("reply", True)], "stopped")
+    kept = "SELECT (SELECT count(*) FROM dripiq_app.webhook_quarantine) + (SELECT count(*) FROM dripiq_app.webhook_deliveries)"
+    assert asked.value(kept) == 1
+    assert "There is no secret at env:NOBODYS" in caplog.text

@@ -22,6 +22,7 @@ from dripiq.engine.dispatch import Outbox, dispatch
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import find_tenants, normalise
 from dripiq.engine.pause_sender import pause_troubled
+from dripiq.engine.read_mailboxes import MailboxReader, Opener
 from dripiq.engine.receive import IMAP, arrive, receive
 from dripiq.engine.receive import find_tenants as find_receivers
 from dripiq.engine.resolve import settle
@@ -29,6 +30,9 @@ from dripiq.engine.upkeep import drop_partitions, expire, make_partitions
 from dripiq.repositories.queue import find_next_due
 
 logger = logging.getLogger(__name__)
+
+OWN_MAILBOXES_PAUSE = 60.0
+"""Seconds between looks into the mailboxes that senders have of their own."""
 
 _WORST_PAUSE = 30.0
 """Seconds between tries while the database is away."""
@@ -58,10 +62,15 @@ class Pace:
 class Worker:
     """One worker: `run` until `stop`. `done` counts what it did, by kind."""
 
-    def __init__(self, outbox: Outbox, pace: Pace, mailbox: ImapMailbox | None = None) -> None:
+    def __init__(
+        self, outbox: Outbox, pace: Pace, mailbox: ImapMailbox | None = None, own_mailboxes: Opener | None = None
+    ) -> None:
         self._outbox = outbox
         self._mailbox = mailbox
         self._pace = pace
+        self._reader = (
+            MailboxReader(outbox.database, outbox.clock, own_mailboxes) if own_mailboxes is not None else None
+        )
         self._stopping = asyncio.Event()
         self._news = {"act": asyncio.Event(), "normalise": asyncio.Event()}
         self._last_tenant = ""
@@ -78,6 +87,8 @@ class Worker:
             ]
             if self._mailbox is not None:
                 working.append(group.create_task(self._read_mailbox(self._mailbox)))
+            if self._reader is not None:
+                working.append(group.create_task(self._read_own_mailboxes(self._reader)))
             await asyncio.gather(*working)
             if listening is not None:
                 listening.cancel()
@@ -178,6 +189,17 @@ class Worker:
 
         await self._repeat("mailbox", self.fetch, wait)
         await asyncio.to_thread(mailbox.close)
+
+    async def _read_own_mailboxes(self, reader: MailboxReader) -> None:
+        async def work() -> int:
+            self.done["fetched"] += await reader.read()
+            return 0
+
+        async def wait() -> float:
+            return OWN_MAILBOXES_PAUSE
+
+        await self._repeat("senders' mailboxes", work, wait)
+        await asyncio.to_thread(reader.close)
 
     async def fetch(self) -> int:
         """Archive what is new in the mailbox; how many mails. Each is marked there once it is committed here."""

@@ -95,6 +95,22 @@ def arrive(
     return new
 
 
+def arrive_for(connection: Connection, tenant_id: str, raw: bytes, now: datetime) -> bool:
+    """Archive a mail from the mailbox of one of a tenant's senders, in the caller's transaction; whether it is new.
+
+    Only what is about this tenant's outreach: it answers or reports a message of the tenant's, or one of its contacts wrote it. People's other mail stays
+    where it is, and is stored nowhere.
+    """
+    inbound = READERS[IMAP](raw)
+    answers = find_tenants_by_answered(connection, _own_ids(inbound), [tenant_id])
+    if not answers and not find_contacts(connection, tenant_id, [inbound.from_address]):
+        return False
+    new = archive(connection, IMAP, [Slice(tenant_id, raw, fits_jsonb=False)], now) > 0
+    if new:
+        notify_work(connection)
+    return new
+
+
 def _tenant_of(connection: Connection, inbound: Inbound, replies: ReplyAddresses | None) -> str | None:
     candidates = find_tenants_by_recipient(connection, inbound.recipients)
     if signed := _signed_ids(inbound, replies):
