@@ -5,29 +5,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from dripiq.cli.main import run
 from dripiq.domain.errors import InputError
 from dripiq.domain.states import Channel, SuppressionScope
 from dripiq.domain.suppression_list import read_list, stored_value
-from tests.cli.conftest import Answer, Dripiq, count
-
-
-@pytest.fixture
-def dripiq(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Dripiq:
-    """The command in this process, which is many times as cheap."""
-    for name, value in settings.items():
-        monkeypatch.setenv(f"DRIPIQ_{name.upper()}", value)
-
-    def call(*arguments: str | Path, **_: object) -> Answer:
-        try:
-            code = run([str(argument) for argument in arguments])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    return call
-
+from tests.cli.conftest import Dripiq, count
 
 ADDRESS, DOMAIN = SuppressionScope.ADDRESS, SuppressionScope.DOMAIN
 

@@ -182,3 +182,18 @@ def test_a_limit_that_makes_no_sense_is_refused_with_what_it_should_be(limited: 
         clear_limit(connection, limited.tenant_id, LimitScope.DOMAIN, channel=Channel.SMS)
         with pytest.raises(NotFoundError, match="no such limit"):
             clear_limit(connection, limited.tenant_id, LimitScope.DOMAIN, channel=Channel.SMS)
+
+
+def test_buckets_that_no_window_reaches_any_more_are_pruned_and_the_others_go_on_counting(limited: World) -> None:
+    limit(limited, LimitScope.DOMAIN, HOUR)
+    limited.enroll(ONE_MAIL, limited.contacts[:1])
+    limited.work()
+    limited.execute(
+        "UPDATE dripiq_app.lead_point_of_contacts SET email = 'c@free.test' WHERE id = :id", id=limited.contacts[1]
+    )
+    limited.clock.pass_(hours=47)
+    limited.enroll(ONE_MAIL, limited.contacts[1:2])
+    assert limited.work().done["buckets_pruned"] == 0
+    limited.clock.pass_(hours=2)
+    assert limited.work().done["buckets_pruned"] == 1
+    assert limited.rows("SELECT scope_value FROM dripiq_app.send_rate_buckets") == [("free.test",)]

@@ -26,13 +26,16 @@ from dripiq.engine.read_mailboxes import MailboxReader, Opener
 from dripiq.engine.receive import IMAP, arrive, receive
 from dripiq.engine.receive import find_tenants as find_receivers
 from dripiq.engine.resolve import settle
-from dripiq.engine.upkeep import drop_partitions, expire, make_partitions
+from dripiq.engine.upkeep import drop_partitions, expire, make_partitions, prune_buckets
 from dripiq.repositories.queue import find_next_due
 
 logger = logging.getLogger(__name__)
 
 OWN_MAILBOXES_PAUSE = 60.0
 """Seconds between looks into the mailboxes that senders have of their own."""
+
+PRUNE_EVERY = 100
+"""Rounds of upkeep from one pruning to the next."""
 
 _WORST_PAUSE = 30.0
 """Seconds between tries while the database is away."""
@@ -74,6 +77,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._news = {"act": asyncio.Event(), "normalise": asyncio.Event()}
         self._last_tenant = ""
+        self._rounds = 0
         self.done: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -224,6 +228,10 @@ class Worker:
         self.done["put_in_doubt"] += repairs.put_in_doubt
         self.done["doubts_settled"] += await asyncio.to_thread(settle, outbox.database, outbox.clock)
         await asyncio.to_thread(make_partitions, outbox.database, outbox.clock)
+        self._rounds += 1
+        if self._rounds % PRUNE_EVERY == 1:
+            pruned = await asyncio.to_thread(prune_buckets, outbox.database, outbox.clock)
+            self.done["buckets_pruned"] += pruned.buckets_pruned
         if self._pace.tolerance is not None:
             self.done["senders_paused"] += await asyncio.to_thread(
                 pause_troubled, outbox.database, outbox.clock, self._pace.tolerance

@@ -16,13 +16,17 @@ from dripiq.db.partitions import ensure_partitions
 from dripiq.db.retention import drop_expired, first_kept
 from dripiq.domain.errors import DatabaseError
 from dripiq.engine.clock import Clock
+from dripiq.repositories import limits
 from dripiq.repositories.doubts import find_orphans, mark_in_doubt
+from dripiq.repositories.limits import find_idle_tenants
 from dripiq.repositories.queue import expire_leases, find_expired_tenants
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
 MONTHS_AHEAD = 3
+BUCKETS_KEPT = timedelta(days=2)
+"""Longer than the longest period and the furthest booking together, so that what is older is in no window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Repairs:
     put_in_doubt: int = 0
     partitions_made: int = 0
     partitions_dropped: int = 0
+    buckets_pruned: int = 0
 
 
 def expire(database: Engine, clock: Clock, grace: timedelta) -> Repairs:
@@ -54,6 +59,18 @@ def expire(database: Engine, clock: Clock, grace: timedelta) -> Repairs:
             now = clock.now(connection)
             doubted += mark_in_doubt(connection, tenant_id, now - grace, now, BATCH)
     return Repairs(leases_returned=returned, put_in_doubt=doubted)
+
+
+def prune_buckets(database: Engine, clock: Clock) -> Repairs:
+    """Delete what counted against limits and counts in no window any more."""
+    with database.connect() as connection:
+        before = clock.now(connection) - BUCKETS_KEPT
+        idle = find_idle_tenants(connection, before, BATCH)
+    pruned = 0
+    for tenant_id in idle:
+        with database.begin() as connection:
+            pruned += limits.prune_buckets(connection, tenant_id, before)
+    return Repairs(buckets_pruned=pruned)
 
 
 def make_partitions(database: Engine, clock: Clock) -> Repairs:

@@ -104,6 +104,26 @@ DELETE_LIMIT = text(
 )
 
 
+FIND_IDLE_TENANTS = text(
+    """
+    SELECT DISTINCT tenant_id FROM dripiq_app.send_rate_buckets WHERE updated_at < :before ORDER BY tenant_id LIMIT :limit
+    """
+)
+
+PRUNE_BUCKETS = text("DELETE FROM dripiq_app.send_rate_buckets WHERE tenant_id = :tenant_id AND updated_at < :before")
+"""One that somebody counts in meanwhile is looked at again by PostgreSQL, and stays."""
+
+
+def find_idle_tenants(connection: Connection, before: datetime, limit: int) -> list[str]:
+    """Tenants with buckets in which nothing was counted since `before`."""
+    return list(connection.execute(FIND_IDLE_TENANTS, {"before": before, "limit": limit}).scalars())
+
+
+def prune_buckets(connection: Connection, tenant_id: str, before: datetime) -> int:
+    """Delete a tenant's buckets in which nothing was counted since `before`; how many."""
+    return connection.execute(PRUNE_BUCKETS, {"tenant_id": tenant_id, "before": before}).rowcount
+
+
 def read_limits(connection: Connection, tenant_id: str, channel: Channel, values: Iterable[str]) -> Sequence[Any]:
     """A tenant's limits for each one of a scope, and those for these senders (by id) and domains."""
     return connection.execute(
