@@ -65,9 +65,15 @@ def test_what_does_not_exist_is_a_problem_too(api: Api, method: str, path: str, 
 
 
 def test_the_description_names_every_way_in(api: Api) -> None:
-    assert {"/webhooks/sendgrid", "/unsubscribe/{token}", "/healthz", "/readyz"} <= set(
-        api.client.get("/openapi.json").json()["paths"]
-    )
+    assert {
+        "/webhooks/sendgrid",
+        "/webhooks/twilio",
+        "/unsubscribe/{token}",
+        "/click/{token}",
+        "/open/{token}",
+        "/healthz",
+        "/readyz",
+    } <= set(api.client.get("/openapi.json").json()["paths"])
 
 
 @contextmanager

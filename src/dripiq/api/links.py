@@ -57,7 +57,8 @@ def make_router(settings: Settings, database: Database) -> APIRouter:
         except (DatabaseError, SQLAlchemyError) as error:  # who follows a link gets there all the same
             logger.warning("a click or an open is lost, because the database failed: %s", type(error).__name__)
 
-    @router.api_route("/click/{token}", methods=["GET", "HEAD"], response_class=Response, responses=_ANSWERS)
+    @router.head("/click/{token}", include_in_schema=False)
+    @router.get("/click/{token}", response_class=Response, responses=_ANSWERS)
     async def click(request: Request, token: str) -> Response:
         """Lead on to where the link led before it was ours."""
         try:
@@ -67,7 +68,8 @@ def make_router(settings: Settings, database: Database) -> APIRouter:
         await run_in_threadpool(archive, tracked, EventType.CLICKED, request)
         return RedirectResponse(tracked.url or "", HTTPStatus.FOUND, _HEADERS)
 
-    @router.api_route("/open/{token}", methods=["GET", "HEAD"], response_class=Response, responses=_ANSWERS)
+    @router.head("/open/{token}", include_in_schema=False)
+    @router.get("/open/{token}", response_class=Response, responses=_ANSWERS)
     async def open_(request: Request, token: str) -> Response:
         """An image of one pixel."""
         try:
