@@ -33,7 +33,7 @@ from dripiq.engine.steer import pause_sending, resume_sending, stop
 from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire
 from dripiq.engine.verify_sender import ask, confirm
-from dripiq.repositories.intake import Lift, lift_suppressions
+from dripiq.repositories.lifting import Lift, lift_suppressions
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.repositories.suppressing import end_suppressions
 from dripiq.schema.security import protected_tables

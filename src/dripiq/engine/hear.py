@@ -22,7 +22,8 @@ from dripiq.engine.translation import (
     suppressions_of,
     telling_of,
 )
-from dripiq.repositories.intake import insert_events, lift_suppressions, raise_statuses, upsert_suppressions
+from dripiq.repositories.intake import insert_events, raise_statuses, upsert_suppressions
+from dripiq.repositories.lifting import lift_suppressions
 from dripiq.repositories.receiving import InboundRow, insert_inbound
 from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.repositories.standing import lock_campaigns, read_colleagues

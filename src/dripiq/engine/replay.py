@@ -29,10 +29,10 @@ from dripiq.repositories.archive import notify_work
 from dripiq.repositories.intake import (
     finish_deliveries,
     insert_events,
-    lift_suppressions,
     raise_statuses,
     upsert_suppressions,
 )
+from dripiq.repositories.lifting import lift_suppressions
 from dripiq.repositories.receiving import insert_inbound
 from dripiq.repositories.replaying import Archived, count_archived, page_archived, wait_for_turn
 from dripiq.repositories.sending_lock import lock_exclusive

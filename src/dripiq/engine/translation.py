@@ -30,7 +30,8 @@ from dripiq.domain.states import (
     SuppressionType,
 )
 from dripiq.engine.plan_cache import plans_of
-from dripiq.repositories.intake import EventRow, Finished, Lift, StatusFact, Suppression, read_messages
+from dripiq.repositories.intake import EventRow, Finished, StatusFact, Suppression, read_messages
+from dripiq.repositories.lifting import Lift
 from dripiq.repositories.receiving import InboundRow
 from dripiq.repositories.recipients import find_last_sent
 from dripiq.repositories.standing import trigger_of
