@@ -6,7 +6,6 @@ somebody else does something, on another connection. The provider's record is th
 
 import asyncio
 import json
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,15 +33,22 @@ from dripiq.engine.upkeep import expire
 from dripiq.repositories.audit import read_record
 from dripiq.simulate.invariants import broken_chains, events_once, sent_once, stuck
 from dripiq.simulate.witnesses import Event, ReceivedMail
-from tests.engine.campaign_world import ANSWERS, ASSUMED, NEWLY_SENDING, OPEN, PLAN, WORDS, Provider
+from tests.engine.campaign_world import ANSWERS, ASSUMED, CAMPAIGNS_OF, NEWLY_SENDING, OPEN, PLAN, WORDS, Provider
 from tests.engine.conftest import World, settle_tenant
 
 PEOPLE = 4
 LEASE = timedelta(minutes=2)
 DEEDS = ("die", "pause", "resume", "stop", "suppress", "switch", "switch back", "tell", "lose the lease")
 
-moments = st.none() | st.tuples(st.integers(1, 90), st.sampled_from(DEEDS))
-"""At which of its points a worker's step is cut in two, and by what."""
+Cut = tuple[int | str, str]
+"""At which of its points a worker's step is cut in two (by number, or by name), and by what."""
+NAMED = (
+    "claim:COMMIT:after", "dispatch.prepare:READ_SENDS:after", "dispatch.prepare:COMMIT:after", "dispatch.commit:LOCK_SHARED:before",
+    "dispatch.commit:COMMIT:before", "dispatch.commit:COMMIT:after", "dispatch.hand_over:SEND:before", "dispatch.hand_over:SEND:halfway",
+    "dispatch.hand_over:SEND:after", "dispatch.record:COMMIT:before", "dispatch.record:COMMIT:after", "resolve:FIND_OLD_DOUBTS:after",
+)  # fmt: skip
+moments = st.none() | st.tuples(st.sampled_from(NAMED) | st.integers(1, 90), st.sampled_from(DEEDS))
+answers = st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=3)
 chosen = st.sets(st.integers(0, PEOPLE - 1), min_size=1)
 
 
@@ -66,67 +72,58 @@ class Campaigns(RuleBasedStateMachine):
         self.answered: list[Event] = []
         self.seen: set[tuple[str, int]] = set()
         self.wrong: list[str] = []
-        self.cut: tuple[int, str] | None = None
+        self.cut: Cut | None = None
         self.dead = False
         type(self).reached = self._at
+        self._steer("enrol", {0, 1, 2})
 
-    # What workers do.
-
-    @rule(answers=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=3), cut=moments)
-    def work(self, answers: list[str], cut: tuple[int, str] | None) -> None:
-        """Claim what is due, fire timers and dispatch sends."""
+    @rule(stage=st.sampled_from(["act", "act", "act", "listen", "keep up"]), answers=answers, cut=moments)
+    def work(self, stage: str, answers: list[str], cut: Cut | None) -> None:
+        """A round of a worker: it acts on what is due, normalises what has come in, or puts right what broke."""
         self.provider.answers = cycle(answers)
         with self._cut_at(cut):
-            lease = claim(self.workers, self.world.clock, self.world.tenant_id, Share(lease=LEASE))
-            fire(self.workers, self.world.clock, lease)
-            senders = watch_senders({Channel.EMAIL: self.provider}, self._at)
-            asyncio.run(dispatch(Outbox(self.workers, self.world.clock, senders), lease))
+            {"act": self._act, "listen": self._listen, "keep up": self._keep_up}[stage]()
 
-    @rule(cut=moments)
-    def listen(self, cut: tuple[int, str] | None) -> None:
-        """Normalise what has come in."""
-        with self._cut_at(cut):
-            while normalise(self.workers, self.world.clock, self.world.tenant_id):
-                pass
+    @rule(deed=st.sampled_from(["enrol", "pause", "resume", "stop", "suppress", "switch", "switch back"]), who=chosen)
+    def take_hold(self, deed: str, who: set[int]) -> None:
+        """Somebody takes hold of some people's campaigns, or of the tenant's sending."""
+        self._steer(deed, who)
 
-    @rule(cut=moments)
-    def keep_up(self, cut: tuple[int, str] | None) -> None:
-        """Take back leases, and settle old doubts."""
-        with self._cut_at(cut):
-            expire(self.workers, self.world.clock, LEASE)
-            settle(self.workers, self.world.clock)
+    def _act(self) -> None:
+        lease = claim(self.workers, self.world.clock, self.world.tenant_id, Share(lease=LEASE))
+        fire(self.workers, self.world.clock, lease)
+        senders = watch_senders({Channel.EMAIL: self.provider}, self._at)
+        asyncio.run(dispatch(Outbox(self.workers, self.world.clock, senders), lease))
 
-    # What others do.
+    def _listen(self) -> None:
+        while normalise(self.workers, self.world.clock, self.world.tenant_id):
+            pass
 
-    @rule(who=chosen)
-    def enrol(self, who: set[int]) -> None:
-        self.world.enroll(PLAN, [self.world.contacts[at] for at in who])
+    def _keep_up(self) -> None:
+        expire(self.workers, self.world.clock, LEASE)
+        settle(self.workers, self.world.clock)
 
-    @rule(who=chosen)
-    def pause(self, who: set[int]) -> None:
-        self._steer(steer.pause, who)
-
-    @rule(who=chosen)
-    def resume(self, who: set[int]) -> None:
-        self._steer(steer.resume, who)
-
-    @rule(who=chosen)
-    def stop(self, who: set[int]) -> None:
-        self._steer(steer.stop, who)
-
-    @rule(who=st.integers(1, PEOPLE))
-    def suppress(self, who: int) -> None:
+    def _steer(self, deed: str, who: set[int]) -> None:
+        tenant_id, now = self.world.tenant_id, self.world.clock.time
+        if deed == "enrol":
+            self.world.enroll(PLAN, [self.world.contacts[at] for at in who])
+            return
+        people = [self.world.contacts[at] for at in who]
+        found = [row.id for row in self.world.rows(CAMPAIGNS_OF, people=people)]
         with self.others.begin() as connection:
-            suppress(connection, self.world.tenant_id, [f"c{who}@example.com"], now=self.world.clock.time)
-
-    @rule(on=st.booleans())
-    def switch(self, on: bool) -> None:
-        """The kill switch."""
-        with self.others.begin() as connection:
-            if on:
-                steer.pause_sending(connection, self.world.tenant_id, reason="test", now=self.world.clock.time)
-            else:
-                steer.resume_sending(connection, self.world.tenant_id, now=self.world.clock.time)
+            match deed:
+                case "suppress":
+                    suppress(connection, tenant_id, [f"c{at + 1}@example.com" for at in who], now=now)
+                case "switch":
+                    steer.pause_sending(connection, tenant_id, reason="test", now=now)
+                case "switch back":
+                    steer.resume_sending(connection, tenant_id, now=now)
+                case "pause":
+                    steer.pause(connection, tenant_id, found, now=now)
+                case "resume":
+                    steer.resume(connection, tenant_id, found, now=now)
+                case "stop":
+                    steer.stop(connection, tenant_id, found, now=now)
 
     @rule(
         words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=3),
@@ -146,15 +143,6 @@ class Campaigns(RuleBasedStateMachine):
     def wait(self, minutes: int) -> None:
         self.world.clock.pass_(minutes=minutes)
 
-    def _steer(self, act: Callable[..., object], who: set[int]) -> None:
-        people = [self.world.contacts[at] for at in who]
-        found = self.world.rows(
-            "SELECT id FROM dripiq_app.contact_campaigns WHERE tenant_id = :tenant_id AND contact_id = ANY (:people)",
-            people=people,
-        )
-        with self.others.begin() as connection:
-            act(connection, self.world.tenant_id, [row.id for row in found], now=self.world.clock.time)
-
     def _event(self, mail: ReceivedMail, word: str, late: int) -> Event:
         more = {"bounce": {"type": "bounce", "status": "5.1.1"}, "blocked": {"type": "blocked", "status": "5.7.1"}}
         return {
@@ -173,7 +161,7 @@ class Campaigns(RuleBasedStateMachine):
     # Cutting a worker's step in two.
 
     @contextmanager
-    def _cut_at(self, cut: tuple[int, str] | None) -> Iterator[None]:
+    def _cut_at(self, cut: Cut | None) -> Iterator[None]:
         self.cut, self.dead = cut, False
         try:
             yield
@@ -192,30 +180,26 @@ class Campaigns(RuleBasedStateMachine):
             self._see_who_may_leave()
         if self.cut is None:
             return
-        left, deed = self.cut
-        self.cut = (left - 1, deed) if left > 1 else None
-        if self.cut is None:
-            self._do(deed, random.Random(left))
+        where, deed = self.cut
+        if isinstance(where, int) and where > 1:
+            self.cut = where - 1, deed
+        elif where in (1, point):
+            self.cut = None
+            self._do(deed)
 
-    def _do(self, deed: str, chance: random.Random) -> None:
-        everybody = set(range(PEOPLE))
-        deeds: dict[str, Callable[[], object]] = {
-            "pause": lambda: self._steer(steer.pause, everybody),
-            "resume": lambda: self._steer(steer.resume, everybody),
-            "stop": lambda: self._steer(steer.stop, everybody),
-            "suppress": lambda: [self.suppress(who) for who in range(1, PEOPLE + 1)],
-            "switch": lambda: self.switch(True),
-            "switch back": lambda: self.switch(False),
-            "tell": self._tell_and_listen,
-            "lose the lease": self._lose_the_lease,
-        }
+    def _do(self, deed: str) -> None:
+        self.tally[f"{deed} at a point"] += 1
         if deed == "die":
-            self.tally["deaths"] += 1
             self.dead = True
             raise DiedError
-        self.tally[f"{deed} at a point"] += 1
         try:
-            deeds[deed]()
+            match deed:
+                case "tell":
+                    self._tell_and_listen()
+                case "lose the lease":
+                    self._lose_the_lease()
+                case _:
+                    self._steer(deed, set(range(PEOPLE)))
         except OperationalError:  # the worker holds what it needs: a caller would hear so too
             self.tally[f"{deed} at a point, refused"] += 1
 
@@ -263,13 +247,14 @@ class Campaigns(RuleBasedStateMachine):
             self.world.execute("DELETE FROM dripiq_app.tenants WHERE id = :tenant_id")
 
     def _come_to_an_end(self) -> None:
-        self.switch(False)
-        self.resume(set(range(PEOPLE)))
+        self.provider.answers = cycle(["taken"])
+        self._steer("switch back", set())
+        self._steer("resume", set(range(PEOPLE)))
         for _ in range(30):
             self.world.clock.pass_(hours=26)
-            self.keep_up(None)
-            self.listen(None)
-            self.work(["taken"], None)
+            self._keep_up()
+            self._listen()
+            self._act()
             if not self.world.value(OPEN):
                 break
         self.nothing_is_twice_or_stuck()

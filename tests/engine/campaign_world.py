@@ -44,6 +44,7 @@ NEWLY_SENDING = text(
     """
 )
 OPEN = "SELECT count(*) FROM dripiq_app.contact_campaigns WHERE tenant_id = :tenant_id AND status NOT IN ('completed', 'stopped', 'error')"
+CAMPAIGNS_OF = "SELECT id FROM dripiq_app.contact_campaigns WHERE tenant_id = :tenant_id AND contact_id = ANY (:people)"
 ASSUMED = "SELECT id FROM dripiq_app.outbound_messages WHERE tenant_id = :tenant_id AND error_code = 'assumed_sent'"
 
 

@@ -16,7 +16,7 @@ from dripiq.db.session import make_engine
 from dripiq.engine.faults import watch_statements
 from tests.engine.campaign_machine import Campaigns
 
-EXAMPLES = int(os.environ.get("DRIPIQ_TEST_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("DRIPIQ_TEST_EXAMPLES", "8"))
 
 
 def connect(url: str) -> Engine:
