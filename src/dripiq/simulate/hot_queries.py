@@ -24,6 +24,7 @@ from dripiq.repositories import (
     outbox,
     previewing,
     queue,
+    reaching,
     standing,
 )
 from dripiq.repositories.bulk_samples import Sample
@@ -87,7 +88,7 @@ class HotQuery:
 def hot_queries() -> tuple[HotQuery, ...]:
     """All of them, people's first, then in the order of a message's life."""
     for_tenants = (replace(query, as_tenant=True) for query in (*_enrolling(), *_reading(), *_explaining()))
-    return (*for_tenants, *_claiming(), *_sending(), *_ingesting(), *_reacting(), *_keeping_up())
+    return (*for_tenants, *_claiming(), *_sending(), *_ingesting(), *_reacting(), *_closing(), *_keeping_up())
 
 
 def _enrolling() -> list[HotQuery]:
@@ -493,8 +494,35 @@ def _reading() -> list[HotQuery]:
     ]
 
 
+def _closing() -> list[HotQuery]:
+    """Whose an address is that is closed."""
+    return [
+        HotQuery(
+            "reaching.FIND_STORED_OWNERS",
+            reaching.FIND_STORED_OWNERS,
+            lambda s: of_tenant(s, addresses=[campaign.address for campaign in s.campaigns]),
+            ("ix_lead_point_of_contacts_email_tenant_id",),
+            20,
+        ),
+        HotQuery(
+            "reaching.FIND_PREFERRED",
+            reaching.FIND_PREFERRED,
+            lambda s: of_tenant(s, channel="email", addresses=[campaign.address for campaign in s.campaigns]),
+            ("ix_contact_channels_value_channel|uq_contact_channels_tenant_id_contact_id_channel_value",),
+            60,  # of 100 addresses, those that are somebody's preferred one
+        ),
+    ]
+
+
 def _explaining() -> list[HotQuery]:
     return [
+        HotQuery(
+            "explaining.FIND_STORED_ADDRESS",
+            explaining.FIND_STORED_ADDRESS,
+            lambda s: of_tenant(s, email=s.campaigns[0].address),
+            ("ix_lead_point_of_contacts_email_tenant_id",),
+            20,
+        ),
         HotQuery(
             "explaining.FIND_CAMPAIGN_CONTACT",
             explaining.FIND_CAMPAIGN_CONTACT,
