@@ -313,3 +313,25 @@ def test_a_sender_that_was_resumed_is_judged_by_what_happened_since(crowd: World
     assert rates() == Rates(0, 0, 0)
     crowd.clock.time = NOON + timedelta(days=8)
     assert rates() == Rates(0, 0, 0)
+
+
+def test_explain_names_the_paused_sender_of_the_message_that_is_answered(world: World) -> None:
+    first = add_sender(world, "first@example.com")
+    plan = email_plan(
+        {"id": "intro", "senderIdentityId": first, "transitions": [{"on": "no_reply", "after": "P2D", "to": "follow"}]},
+        {"id": "follow", "replyTo": "previous"},
+    )
+    plan["version"] = "1.1"
+    del plan["nodes"][1]["subject"]
+    with world.database.begin() as connection:
+        enroll(connection, world.tenant_id, plan, world.contacts, now=NOON, sender_identity_id=world.sender_id)
+    world.work()
+    pause(world, first)
+    world.clock.pass_(days=2)
+    world.work()
+    with world.database.connect() as connection:
+        (said,) = explain(connection, world.tenant_id, world.contacts[0], now=world.clock.time).campaigns
+    assert said.closed is not None
+    assert said.send is not None
+    assert (said.closed.code, said.send.from_address) == ("sender_paused", "first@example.com")
+    assert said.helps == f"dripiq senders resume first@example.com --tenant {world.tenant_id}"

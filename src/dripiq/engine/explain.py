@@ -162,7 +162,7 @@ def _explain_one(
     asked = plan.nodes.get(send.ref.node_id if send is not None else following.node_id if following is not None else "")
     path = tuple(Step(**_renamed(move)) for move in transitions)
     zone = zone_of(plan, state.contact)
-    sender = known.sender(asked)
+    sender = known.sender(asked, known.thread_at(asked, state) if asked is not None else None)
     return CampaignExplanation(
         id=row.id,
         channel=Channel(row.channel),
