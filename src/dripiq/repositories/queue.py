@@ -113,11 +113,19 @@ EXPIRE_LEASES = text(
 
 RELEASE_HELD = text(
     """
-    UPDATE dripiq_app.scheduled_actions
+    WITH held AS MATERIALIZED (
+        SELECT id FROM dripiq_app.scheduled_actions
+        WHERE tenant_id = :tenant_id AND status = 'held' AND reason = :reason
+        ORDER BY id
+        FOR NO KEY UPDATE
+    )
+    UPDATE dripiq_app.scheduled_actions AS action
     SET status = 'pending', reason = NULL, updated_at = :now
-    WHERE tenant_id = :tenant_id AND status = 'held' AND reason = :reason
+    FROM held
+    WHERE action.tenant_id = :tenant_id AND action.id = held.id
     """
 )
+"""Locked in the order of their ids, as by who locks campaigns with their actions."""
 
 
 @dataclass(frozen=True, slots=True)

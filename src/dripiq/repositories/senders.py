@@ -49,7 +49,7 @@ FIND_TROUBLED_TENANTS = text(
         JOIN dripiq_app.outbound_messages AS message ON message.tenant_id = event.tenant_id AND message.id = event.outbound_message_id
         JOIN dripiq_app.email_sender_identities AS sender
             ON sender.tenant_id = event.tenant_id AND sender.id = message.sender_identity_id AND sender.paused_at IS NULL
-            AND event.event_at > coalesce(sender.rates_since, :since)
+            AND message.channel = 'email' AND message.sent_at > greatest(:since, sender.rates_since)
         WHERE event.tenant_id = owner.tenant_id AND event.event_type IN ('bounced', 'spamreport')
             AND event.event_at > :since AND event.event_at <= :now
         GROUP BY sender.id
@@ -63,23 +63,25 @@ READ_RATES = text(
     """
     WITH recent AS MATERIALIZED (
         SELECT sender_identity_id, sent_at FROM dripiq_app.outbound_messages
-        WHERE tenant_id = :tenant_id AND channel = 'email' AND created_at > :since AND sent_at <= :now
+        WHERE tenant_id = :tenant_id AND channel = 'email' AND created_at > CAST(:since AS timestamptz) - INTERVAL '1 day' AND sent_at <= :now
     )
     SELECT sender.id, coalesce(sent.mails, 0) AS sent, coalesce(bad.bounced, 0) AS bounced, coalesce(bad.complained, 0) AS complained
     FROM dripiq_app.email_sender_identities AS sender
     LEFT JOIN (
         SELECT own.id AS sender_id, count(*) AS mails
         FROM recent JOIN dripiq_app.email_sender_identities AS own
-            ON own.tenant_id = :tenant_id AND own.id = recent.sender_identity_id AND recent.sent_at > coalesce(own.rates_since, :since)
+            ON own.tenant_id = :tenant_id AND own.id = recent.sender_identity_id AND recent.sent_at > greatest(:since, own.rates_since)
         GROUP BY own.id
     ) AS sent ON sent.sender_id = sender.id
     LEFT JOIN (
         SELECT message.sender_identity_id AS sender_id, count(DISTINCT message.id) FILTER (WHERE event.event_type = 'bounced') AS bounced,
             count(DISTINCT message.id) FILTER (WHERE event.event_type = 'spamreport') AS complained
         FROM dripiq_app.message_events AS event
-        JOIN dripiq_app.outbound_messages AS message ON message.tenant_id = :tenant_id AND message.id = event.outbound_message_id
+        JOIN dripiq_app.outbound_messages AS message
+            ON message.tenant_id = :tenant_id AND message.id = event.outbound_message_id AND message.channel = 'email'
+            AND message.created_at > CAST(:since AS timestamptz) - INTERVAL '1 day'
         JOIN dripiq_app.email_sender_identities AS own
-            ON own.tenant_id = :tenant_id AND own.id = message.sender_identity_id AND event.event_at > coalesce(own.rates_since, :since)
+            ON own.tenant_id = :tenant_id AND own.id = message.sender_identity_id AND message.sent_at > greatest(:since, own.rates_since)
         WHERE event.tenant_id = :tenant_id AND event.event_type IN ('bounced', 'spamreport') AND event.event_at > :since AND event.event_at <= :now
         GROUP BY message.sender_identity_id
     ) AS bad ON bad.sender_id = sender.id
@@ -87,8 +89,8 @@ READ_RATES = text(
     ORDER BY sender.id
     """
 )
-"""What was sent before a sender was resumed, and what came of it, counts no more. What was sent of late is read before it is parted by sender: joined
-to them first, all that each ever sent is looked through."""
+"""What was sent before a sender was resumed, or before the window, counts no more, nor what came of it. What was sent of late is read before it is
+parted by sender: joined to them first, all that each ever sent is looked through."""
 
 PAUSE_SENDERS = text(
     """
