@@ -327,6 +327,28 @@ def test_what_is_nobodys_is_quarantined_and_comes_to_its_tenant_later(phones: Ph
     assert route_again(world.database).stored == 0
 
 
+def test_a_text_never_comes_to_who_wrote_to_that_number_only_later(phones: Phones, tmp_path: Path) -> None:
+    number = "+4917611111111"
+    (world,) = phones.worlds
+    later = World(world.database, tmp_path / "later", clock=HandClock(datetime.now(UTC)))
+    later.tenant_id, later.sender_id, later.contacts = settle_tenant(world.database, 1, "Later")
+    later.execute(
+        "INSERT INTO dripiq_app.contact_channels (id, tenant_id, contact_id, channel, value, is_primary)"
+        " VALUES (:id, :tenant_id, :contact_id, 'sms', :number, true)",
+        id=new_id(),
+        contact_id=later.contacts[0],
+        number=number,
+    )
+    phones.write("What nobody else is to read", From=number)
+    assert [row.reason for row in phones.api.quarantined()] == ["unknown_tenant"]
+    later.clock.pass_(minutes=5)
+    later.enroll(WAITS)
+    phones.work(later)
+    assert len(phones.texts.taken) == 2
+    assert route_again(world.database).stored == 0
+    assert [row.reason for row in phones.api.quarantined()] == ["unknown_tenant"]
+
+
 def test_the_archive_of_texts_can_be_replayed(phones: Phones) -> None:
     (world,) = phones.worlds
     phones.report(world, "delivered")

@@ -38,7 +38,7 @@ def ingest(connection: Connection, raw: bytes, now: datetime, provider: str = se
     Raises:
         InputError: nothing of it can be read (SendGrid's is no JSON array, Twilio's no form); nothing is written.
     """
-    parts = cut(connection, provider, raw)
+    parts = cut(connection, provider, raw, now)
     stored = archive(connection, provider, parts.slices, now)
     put_aside = quarantine(connection, provider, parts.strays, now)
     if stored:

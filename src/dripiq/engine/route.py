@@ -1,6 +1,6 @@
 """How does what is in quarantine come to its tenant?
 
-By a person who names the tenant (`route`), or by looking again for the tenant of each event (`route_again`), as on arrival. It
+By a person who names the tenant (`route`), or by looking again for the tenant of each event (`route_again`), as on arrival: by what had been sent then. It
 becomes that tenant's delivery with the time at which it was received, and leaves the quarantine in the same transaction.
 """
 
@@ -68,7 +68,7 @@ def route_again(database: Engine, after: str = "", limit: int = PAGE) -> Routed:
         page = page_quarantined(connection, UNKNOWN_TENANT, after, limit)
         for row in page:
             try:
-                parts = cut(connection, row.provider, row.raw)
+                parts = cut(connection, row.provider, row.raw, row.received_at)
             except InputError:  # nothing of it can be read: only a person can say whose it is
                 continue
             if parts.slices:

@@ -7,6 +7,7 @@ message of ours, speaks for somebody else: only a person can say whose it is.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import orjson
@@ -36,11 +37,12 @@ class Parts:
     stray_events: int
 
 
-def cut(connection: Connection, provider: str, raw: bytes) -> Parts:
+def cut(connection: Connection, provider: str, raw: bytes, at: datetime) -> Parts:
     """Cut a request by tenants.
 
     Args:
         provider: who sent it; one that does not tell of events is nobody's.
+        at: when it came in; who wrote to somebody only later is not whom they answer.
 
     Raises:
         InputError: nothing of it can be read.
@@ -48,7 +50,7 @@ def cut(connection: Connection, provider: str, raw: bytes) -> Parts:
     if provider == sendgrid_events.PROVIDER:
         return _cut_events(connection, raw)
     if provider == twilio_events.PROVIDER:
-        return _cut_text(connection, raw)
+        return _cut_text(connection, raw, at)
     return Parts((), (Stray(UNKNOWN_TENANT, raw),), 1)
 
 
@@ -72,7 +74,7 @@ def _cut_events(connection: Connection, raw: bytes) -> Parts:
     return Parts(slices, strays, sum(len(by_owner.get(reason, ())) for reason in (UNKNOWN_TENANT, OTHER_TENANT)))
 
 
-def _cut_text(connection: Connection, raw: bytes) -> Parts:
+def _cut_text(connection: Connection, raw: bytes, at: datetime) -> Parts:
     """Twilio's: a report by our ids in its address, else by Twilio's name for the message; a text by who was written to last.
 
     A STOP or START concerns everybody who writes from that number: each of them hears it.
@@ -82,7 +84,7 @@ def _cut_text(connection: Connection, raw: bytes) -> Parts:
         (owner,) = _owners(connection, twilio_events.PROVIDER, [(routing.tenant_id, routing.sid)])
         owners = [owner]
     else:
-        found = find_tenants_by_writer(connection, Channel.SMS, routing.writer)
+        found = find_tenants_by_writer(connection, Channel.SMS, routing.writer, at)
         owners = (found if routing.is_stop_or_start else found[:1]) or [UNKNOWN_TENANT]
     if owners[0] in (UNKNOWN_TENANT, OTHER_TENANT):
         return Parts((), (Stray(owners[0], raw),), 1)

@@ -47,6 +47,7 @@ FIND_TENANTS_BY_WRITER = text(
     JOIN dripiq_app.outbound_messages AS message
         ON message.tenant_id = known.tenant_id AND message.contact_campaign_id = campaign.id AND message.to_address = known.value
     WHERE known.channel = :channel AND known.value = :address AND message.status NOT IN ('queued', 'skipped', 'failed')
+        AND coalesce(message.sent_at, message.created_at) <= :at
     GROUP BY known.tenant_id
     ORDER BY max(message.created_at) DESC, known.tenant_id
     """
@@ -85,6 +86,7 @@ def find_last_sent(
     return {(row.address, row.at): row.id for row in found}
 
 
-def find_tenants_by_writer(connection: Connection, channel: str, address: str) -> list[str]:
-    """The tenants that have sent something to this address, who did last first."""
-    return list(connection.execute(FIND_TENANTS_BY_WRITER, {"channel": str(channel), "address": address}).scalars())
+def find_tenants_by_writer(connection: Connection, channel: str, address: str, at: datetime) -> list[str]:
+    """The tenants that had sent something to this address by a time, who did last first."""
+    parameters = {"channel": str(channel), "address": address, "at": at}
+    return list(connection.execute(FIND_TENANTS_BY_WRITER, parameters).scalars())
