@@ -169,7 +169,7 @@ def test_a_limit_that_makes_no_sense_is_refused_with_what_it_should_be(limited: 
         for scope, value, maxima, growth, code in (
             (LimitScope.SENDER, None, {Period.HOUR: 0}, None, "limit"),
             (LimitScope.TENANT, "x", HOUR, None, "limit"),
-            (LimitScope.DOMAIN, "no domain", HOUR, None, "invalid_email"),
+            (LimitScope.DOMAIN, "no domain", HOUR, None, "invalid_domain"),
             (LimitScope.SENDER, None, HOUR, ramp, "ramp"),
             (LimitScope.SENDER, None, {Period.DAY: 20}, ramp, "ramp"),
         ):
@@ -180,7 +180,7 @@ def test_a_limit_that_makes_no_sense_is_refused_with_what_it_should_be(limited: 
             set_limit(connection, limited.tenant_id, LimitScope.SENDER, "nobody", maxima=HOUR)
         assert unknown.value.error_code == "unknown_sender"
         clear_limit(connection, limited.tenant_id, LimitScope.DOMAIN, channel=Channel.SMS)
-        with pytest.raises(NotFoundError, match="no such limit"):
+        with pytest.raises(NotFoundError, match="Nothing was said of it"):
             clear_limit(connection, limited.tenant_id, LimitScope.DOMAIN, channel=Channel.SMS)
 
 

@@ -18,7 +18,9 @@ ScopeArgument = Annotated[
 ValueOption = Annotated[
     str | None,
     typer.Option(
-        "--for", metavar="VALUE", help="One sender's id or one domain. [default: each one has this limit of its own]"
+        "--for",
+        metavar="VALUE",
+        help="One sender, by id or address, or one domain. [default: each one has this limit of its own]",
     ),
 ]
 ChannelOption = Annotated[Channel, typer.Option("--channel", help="Which channel.")]
@@ -73,20 +75,25 @@ def set_(
 
     given = {Period.MINUTE: per_minute, Period.HOUR: per_hour, Period.DAY: per_day}
     maxima = {period: most for period, most in given.items() if most is not None}
-    if bool(maxima or ramp_start) is unlimited:
+    if unlimited and (maxima or ramp_start):
+        raise InputError("--unlimited or how much may leave: one or the other, not both.", code="limit")
+    if not (unlimited or maxima or ramp_start):
         raise InputError("Say how much with --per-minute, --per-hour or --per-day, or say --unlimited.", code="limit")
     with open_transaction() as (connection, now):
         owner = find_tenant(connection, tenant)
         ramp = None
         if ramp_start is not None:
             ramp = {"start": ramp_start, "double_every_days": ramp_days, "started_at": now.isoformat()}
-        set_limit(connection, owner.id, scope, value, maxima=maxima, ramp=ramp, channel=channel, now=now)
+        value = set_limit(connection, owner.id, scope, value, maxima=maxima, ramp=ramp, channel=channel, now=now)
     numbers = {f"per_{period}": most for period, most in maxima.items()}
     limit = {**_NOTHING, "channel": str(channel), "scope": str(scope), "for": value, **numbers, "ramp": ramp}
     if as_json:
         show_json({"limit": limit})
     else:
-        said = ", ".join(f"{most:,} a {period}" for period, most in maxima.items()) or "unlimited"
+        said = (
+            ", ".join(f"{most:,} {'an' if period is Period.HOUR else 'a'} {period}" for period, most in maxima.items())
+            or "unlimited"
+        )
         say(f"{owner.name}, {channel}, {_whom(scope, value)}: {said}")
 
 
@@ -104,7 +111,7 @@ def clear(
 
     with open_transaction() as (connection, _):
         owner = find_tenant(connection, tenant)
-        clear_limit(connection, owner.id, scope, value, channel=channel)
+        value = clear_limit(connection, owner.id, scope, value, channel=channel)
     if as_json:
         show_json({"cleared": {"channel": str(channel), "scope": str(scope), "for": value}})
     else:

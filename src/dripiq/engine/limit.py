@@ -7,13 +7,13 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from dripiq.domain.addresses import domain_of, normalise_email
 from dripiq.domain.errors import InputError, NotFoundError
 from dripiq.domain.limits import Period, parse_ramp
-from dripiq.domain.states import Channel, LimitScope
+from dripiq.domain.states import Channel, LimitScope, SuppressionScope
+from dripiq.domain.suppression_list import stored_value
 from dripiq.engine.caller import connection_of, time_of
 from dripiq.repositories.limits import delete_limit, write_limit
-from dripiq.repositories.outbox import read_senders
+from dripiq.repositories.senders import find_sender
 
 
 def set_limit(
@@ -26,21 +26,24 @@ def set_limit(
     ramp: Mapping[str, Any] | None = None,
     channel: Channel = Channel.EMAIL,
     now: datetime | None = None,
-) -> None:
+) -> str | None:
     """Say how much may leave; holds from the next sub-batch on. Takes the place of what was said of the same scope and value.
 
     Args:
-        value: a sender's id or a recipient domain; None for each one of the scope.
+        value: a sender's id or address, or a recipient domain; None for each one of the scope.
         maxima: at most so many in any window of the period; without any, nothing limits this scope.
         ramp: how the day's limit grows to `maxima[DAY]`: see `limits.parse_ramp`.
         now: the time (aware, UTC); None for the database's.
 
+    Returns:
+        Whom it is for, as it is shown: the sender's address, or the domain in stored form.
+
     Raises:
-        InputError: `limit`, where a number or value does not fit; `ramp`.
+        InputError: `limit`, where a number or value does not fit; `invalid_domain`; `ramp`.
         NotFoundError: `unknown_sender`.
     """
     connection = connection_of(caller)
-    value = _checked(connection, tenant_id, scope, value)
+    value, shown = _checked(connection, tenant_id, scope, value)
     wrong = next((period for period, most in maxima.items() if not 1 <= most <= _MOST), None)
     if wrong is not None:
         raise InputError(f"A limit for a {wrong} is a whole number from 1 to {_MOST:,}.", code="limit")
@@ -50,6 +53,7 @@ def set_limit(
         if parse_ramp(ramp).start > maxima[Period.DAY]:
             raise InputError("A ramp starts at no more than the day's limit, which it grows to.", code="ramp")
     write_limit(connection, tenant_id, channel, scope, value, maxima, ramp, time_of(connection, now))
+    return shown
 
 
 def clear_limit(
@@ -59,19 +63,20 @@ def clear_limit(
     value: str | None = None,
     *,
     channel: Channel = Channel.EMAIL,
-) -> None:
-    """Forget what was said of a scope and value: what is said of each one holds again, or the default.
+) -> str | None:
+    """Forget what was said of a scope and value: what is said of each one holds again, or the default. Whom it was for, as `set_limit` tells it.
 
     Raises:
-        InputError: `limit`.
+        InputError: `limit`, `invalid_domain`.
         NotFoundError: `unknown_limit`, `unknown_sender`.
     """
     connection = connection_of(caller)
-    value = _checked(connection, tenant_id, scope, value)
+    value, shown = _checked(connection, tenant_id, scope, value)
     if not delete_limit(connection, tenant_id, channel, scope, value):
         raise NotFoundError(
-            "There is no such limit: `dripiq limits list` shows those that there are.", code="unknown_limit"
+            "Nothing was said of it; the default holds. `dripiq limits list` shows what was said.", code="unknown_limit"
         )
+    return shown
 
 
 def lift_limits(caller: Connection | Session, tenant_id: str, *, now: datetime | None = None) -> None:
@@ -84,16 +89,20 @@ def lift_limits(caller: Connection | Session, tenant_id: str, *, now: datetime |
 _MOST = 10_000_000
 
 
-def _checked(connection: Connection, tenant_id: str, scope: LimitScope, value: str | None) -> str | None:
-    """The value in stored form, if it fits the scope."""
+def _checked(
+    connection: Connection, tenant_id: str, scope: LimitScope, value: str | None
+) -> tuple[str | None, str | None]:
+    """The value in stored form, if it fits the scope, and as it is shown."""
     if value is None:
-        return None
+        return None, None
     if scope is LimitScope.TENANT:
         raise InputError("A tenant's limit is for the tenant: it takes no value.", code="limit")
     if scope is LimitScope.DOMAIN:
-        return domain_of(normalise_email(f"any@{value}"))
-    if not any(sender.id == value for sender in read_senders(connection, tenant_id, [value])):
+        domain = stored_value(value, Channel.EMAIL, SuppressionScope.DOMAIN)
+        return domain, domain
+    sender = find_sender(connection, tenant_id, value.strip())
+    if sender is None:
         raise NotFoundError(
             f"The tenant has no sender {value!r}: `dripiq senders list` shows them.", code="unknown_sender"
         )
-    return value
+    return sender.id, sender.from_email

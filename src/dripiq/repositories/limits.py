@@ -75,10 +75,13 @@ READ_BOOKING = text(
 
 LIST_LIMITS = text(
     """
-    SELECT channel, scope, scope_value, max_per_minute, max_per_hour, max_per_day, ramp
-    FROM dripiq_app.send_rate_limits
-    WHERE tenant_id = :tenant_id
-    ORDER BY channel, scope, scope_value NULLS FIRST
+    SELECT said.channel, said.scope, coalesce(sender.from_email, said.scope_value) AS scope_value, said.max_per_minute, said.max_per_hour,
+        said.max_per_day, said.ramp
+    FROM dripiq_app.send_rate_limits AS said
+    LEFT JOIN dripiq_app.email_sender_identities AS sender
+        ON sender.tenant_id = :tenant_id AND said.scope = 'sender' AND sender.id = said.scope_value
+    WHERE said.tenant_id = :tenant_id
+    ORDER BY said.channel, said.scope, said.scope_value NULLS FIRST
     """
 )
 
@@ -231,5 +234,5 @@ def delete_limit(
 
 
 def list_limits(connection: Connection, tenant_id: str) -> Sequence[Any]:
-    """All of a tenant's limits, those for each one of a scope first."""
+    """All of a tenant's limits, those for each one of a scope first; a sender by its address."""
     return connection.execute(LIST_LIMITS, {"tenant_id": tenant_id}).all()
