@@ -276,6 +276,16 @@ def test_a_start_lifts_nothing_that_something_else_has_closed_and_no_later_stop(
     assert suppressed(world) == [("sms", THEIRS, "unsubscribe", "link", True)]
 
 
+def test_a_stop_is_heard_from_a_number_that_the_contact_no_longer_has(phones: Phones) -> None:
+    (world,) = phones.worlds
+    world.execute(
+        "UPDATE dripiq_app.contact_channels SET value = '+4917699999999' WHERE tenant_id = :tenant_id AND channel = 'sms'"
+    )
+    phones.write("STOP")
+    phones.work(world)
+    assert (suppressed(world), campaigns(world)) == (STOPPED, ["stopped"])
+
+
 def test_a_sentence_with_stop_in_it_is_a_reply_but_for_the_accounts_own_words(phones: Phones) -> None:
     (world,) = phones.worlds
     phones.write("Please stop by tomorrow")

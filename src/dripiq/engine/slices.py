@@ -14,7 +14,6 @@ import orjson
 from sqlalchemy import Connection
 
 from dripiq.channels import sendgrid_events, twilio_events
-from dripiq.domain.states import Channel
 from dripiq.repositories.archive import Slice, Stray, find_tenants, find_tenants_by_provider_id
 from dripiq.repositories.recipients import find_tenants_by_writer
 
@@ -84,7 +83,7 @@ def _cut_text(connection: Connection, raw: bytes, at: datetime) -> Parts:
         (owner,) = _owners(connection, twilio_events.PROVIDER, [(routing.tenant_id, routing.sid)])
         owners = [owner]
     else:
-        found = find_tenants_by_writer(connection, Channel.SMS, routing.writer, at)
+        found = find_tenants_by_writer(connection, routing.writer, at)
         owners = (found if routing.is_stop_or_start else found[:1]) or [UNKNOWN_TENANT]
     if owners[0] in (UNKNOWN_TENANT, OTHER_TENANT):
         return Parts((), (Stray(owners[0], raw),), 1)

@@ -1,7 +1,8 @@
 """Which message was the last that went to an address?
 
 Asked where that is all that is known: of a text that comes in, which names two numbers, and of an event that lost the ids of its message on the way. A
-contact's addresses are in `contact_channels`, and its own; what it was sent is under its campaigns.
+contact's addresses are in `contact_channels`, and its own; what it was sent is under its campaigns. Of texts, which are few beside mails, the numbers that
+they went to are indexed: who was given another number since is still heard at the old one.
 """
 
 from collections.abc import Iterable
@@ -38,18 +39,29 @@ FIND_LAST_SENT = text(
 )
 """One that may have left counts too: who answers it has got it."""
 
+FIND_LAST_TEXT = text(
+    """
+    SELECT asked.address, asked.at, last.id
+    FROM unnest(CAST(:addresses AS text[]), CAST(:ats AS timestamptz[])) AS asked (address, at)
+    CROSS JOIN LATERAL (
+        SELECT id FROM dripiq_app.outbound_messages
+        WHERE tenant_id = :tenant_id AND channel = 'sms' AND to_address = asked.address
+            AND status NOT IN ('queued', 'skipped', 'failed') AND coalesce(sent_at, created_at) <= asked.at
+        ORDER BY coalesce(sent_at, created_at) DESC, id
+        LIMIT 1
+    ) AS last
+    """
+)
+"""By the number that was written to, whatever number its contact has today."""
+
 FIND_TENANTS_BY_WRITER = text(
     """
-    SELECT known.tenant_id
-    FROM dripiq_app.contact_channels AS known
-    JOIN dripiq_app.contact_campaigns AS campaign
-        ON campaign.tenant_id = known.tenant_id AND campaign.contact_id = known.contact_id AND campaign.channel = known.channel
-    JOIN dripiq_app.outbound_messages AS message
-        ON message.tenant_id = known.tenant_id AND message.contact_campaign_id = campaign.id AND message.to_address = known.value
-    WHERE known.channel = :channel AND known.value = :address AND message.status NOT IN ('queued', 'skipped', 'failed')
-        AND coalesce(message.sent_at, message.created_at) <= :at
-    GROUP BY known.tenant_id
-    ORDER BY max(message.created_at) DESC, known.tenant_id
+    SELECT tenant_id
+    FROM dripiq_app.outbound_messages
+    WHERE channel = 'sms' AND to_address = :address AND status NOT IN ('queued', 'skipped', 'failed')
+        AND coalesce(sent_at, created_at) <= :at
+    GROUP BY tenant_id
+    ORDER BY max(created_at) DESC, tenant_id
     """
 )
 """Finds out whose a text is: it names two numbers, and no tenant."""
@@ -63,6 +75,13 @@ def find_last_sent(
     addresses = sorted({address for address, _ in wanted})
     if not addresses:
         return {}
+    if channel is Channel.SMS:
+        texts = sorted(wanted)
+        by_number = {"addresses": [number for number, _ in texts], "ats": [at for _, at in texts]}
+        return {
+            (row.address, row.at): row.id
+            for row in connection.execute(FIND_LAST_TEXT, {"tenant_id": tenant_id, **by_number})
+        }
     parameters = {"tenant_id": tenant_id, "channel": str(channel), "addresses": addresses}
     people = {(row.contact_id, row.value) for row in connection.execute(FIND_KNOWN, parameters)}
     if channel is Channel.EMAIL:
@@ -86,7 +105,6 @@ def find_last_sent(
     return {(row.address, row.at): row.id for row in found}
 
 
-def find_tenants_by_writer(connection: Connection, channel: str, address: str, at: datetime) -> list[str]:
-    """The tenants that had sent something to this address by a time, who did last first."""
-    parameters = {"channel": str(channel), "address": address, "at": at}
-    return list(connection.execute(FIND_TENANTS_BY_WRITER, parameters).scalars())
+def find_tenants_by_writer(connection: Connection, number: str, at: datetime) -> list[str]:
+    """The tenants that had sent a text to this number by a time, who did last first."""
+    return list(connection.execute(FIND_TENANTS_BY_WRITER, {"address": number, "at": at}).scalars())

@@ -29,6 +29,7 @@ class OutboundMessage(TenantKeyed, Base):
         Index(None, "tenant_id", "sender_identity_id"),
         # The few that a worker has in hand or may have lost, whatever the history: upkeep asks for them every few seconds.
         Index(None, "status", "updated_at", postgresql_where=text("status IN ('sending', 'in_doubt')")),
+        Index(None, "to_address", postgresql_where=text("channel = 'sms'")),
         belongs_to("contact_campaigns", "contact_campaign_id"),
         may_lose("email_sender_identities", "sender_identity_id"),
         one_of("channel", Channel),
