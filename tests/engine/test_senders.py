@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from dripiq.channels.folder import FolderSender
 from dripiq.domain.assumptions import Assumption
@@ -24,6 +24,7 @@ from dripiq.engine.explain import explain
 from dripiq.engine.loop import Pace, Worker
 from dripiq.engine.pause_sender import pause_sender, resume_sender, weigh_sender
 from dripiq.engine.preview import people_of_tenant, preview
+from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.schema.ids import new_id
 from tests.engine.conftest import NOON, ONE_MAIL, World, email_plan
 
@@ -335,3 +336,35 @@ def test_explain_names_the_paused_sender_of_the_message_that_is_answered(world: 
     assert said.send is not None
     assert (said.closed.code, said.send.from_address) == ("sender_paused", "first@example.com")
     assert said.helps == f"dripiq senders resume first@example.com --tenant {world.tenant_id}"
+
+
+def test_sends_that_wait_for_the_sending_lock_while_their_sender_is_paused_are_put_off(crowd: World) -> None:
+    second = add_sender(crowd, "second@example.com")
+    crowd.enroll(ONE_MAIL)
+    pause(crowd, second)
+    share = Counter(sender for sender, _ in senders_of(crowd).values())
+    event.listen(crowd.database, "begin", lambda began: began.exec_driver_sql("SET LOCAL lock_timeout = '100ms'"))
+    with crowd.database.begin() as blocker:
+        lock_exclusive(blocker, [(crowd.tenant_id, Channel.EMAIL)])
+        crowd.work()
+    put_off = crowd.rows("SELECT status, reason, count(*) FROM dripiq_app.scheduled_actions GROUP BY 1, 2")
+    assert put_off == [("pending", "sending_held_up", 50)]
+    crowd.clock.pass_(seconds=5)
+    crowd.work()
+    assert len(crowd.mails()) == share[crowd.sender_id]
+
+
+def test_a_paused_sender_that_nobody_here_sends_from_makes_no_send_wait_for_the_lock(world: World) -> None:
+    from dripiq.engine.claim import Share, claim
+    from dripiq.engine.dispatch.prepare import prepare
+
+    second = add_sender(world, "second@example.com")
+    pause(world, world.sender_id)
+    with world.database.begin() as connection:
+        enroll(connection, world.tenant_id, ONE_MAIL, world.contacts, now=NOON, sender_identity_id=second)
+    lease = claim(world.database, world.clock, world.tenant_id, Share())
+    event.listen(world.database, "begin", lambda began: began.exec_driver_sql("SET LOCAL lock_timeout = '100ms'"))
+    with world.database.begin() as blocker, world.database.begin() as connection:
+        lock_exclusive(blocker, [(world.tenant_id, Channel.EMAIL)])
+        ready = prepare(connection, lease, lease.actions, {Channel.EMAIL: "folder"}, NOON, None)
+    assert len(ready[Channel.EMAIL]) == 1

@@ -158,12 +158,19 @@ async def _patiently(
 
 
 def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
+    """Judge what the lease holds. While somebody's open transaction holds up this tenant's sending, all of it waits."""
     providers = {channel: sender.provider for channel, sender in outbox.senders.items()}
-    with outbox.database.begin() as connection:
-        now = outbox.clock.now(connection)
-        sends = lease.of_type(ActionType.SEND)
-        own = outbox.accounts.provider if outbox.accounts is not None else None
-        return prepare(connection, lease, sends, providers, now, outbox.unsubscribe, outbox.track, outbox.replies, own)
+    sends = lease.of_type(ActionType.SEND)
+    own = outbox.accounts.provider if outbox.accounts is not None else None
+    try:
+        with outbox.database.begin() as connection:
+            now = outbox.clock.now(connection)
+            return prepare(
+                connection, lease, sends, providers, now, outbox.unsubscribe, outbox.track, outbox.replies, own
+            )
+    except OperationalError as error:
+        _wait_for_lock(outbox, lease, [action.id for action in sends], error)
+    return {}
 
 
 def _commit(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:
@@ -171,15 +178,19 @@ def _commit(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready])
     try:
         return _commit_part(outbox, lease, sender, part)
     except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
-            raise
+        _wait_for_lock(outbox, lease, [ready.action_id for ready in part], error)
+    return []
+
+
+def _wait_for_lock(outbox: Outbox, lease: Lease, action_ids: Sequence[str], error: OperationalError) -> None:
+    """Put sends off that found a lock taken; what else failed is raised again."""
+    if not isinstance(error.orig, LockNotAvailable):
+        raise error
     with outbox.database.begin() as connection:
         now = outbox.clock.now(connection)
         later = now + LOCK_PATIENCE
-        put_back(
-            connection, lease, [PutBack(r.action_id, ActionStatus.PENDING, "sending_held_up", later) for r in part], now
-        )
-    return []
+        back = [PutBack(action_id, ActionStatus.PENDING, "sending_held_up", later) for action_id in action_ids]
+        put_back(connection, lease, back, now)
 
 
 def _commit_part(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Ready]) -> list[tuple[Ready, int]]:

@@ -117,7 +117,7 @@ def prepare(
     head = Letterhead(lease.tenant_id, tenant, now, unsubscribe)
     judged = [
         _judge(connection, _Batch(lease, channel, provider, head, paused, own_provider), ours)
-        for channel, provider in providers.items()
+        for channel, provider in sorted(providers.items())  # as everybody takes the channels' locks
         if (ours := [row for row in rows if row.channel == channel])
     ]
     # Campaigns, then actions, then messages, over all channels: only what turns out to be in doubt goes back after its message was looked at.
@@ -153,7 +153,8 @@ def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judge
         now=batch.now,
     )
     facts = read_facts()
-    if any(sender.paused_at is not None for sender in facts.senders.values()):
+    sent_by = [facts.sender_of(row, node, threads.get(row.campaign_id)) for row, node in zip(rows, nodes, strict=True)]
+    if any(sender is not None and sender.paused_at is not None for sender in sent_by):
         # What is held for a sender is released with it: read it again where it cannot turn before this commits.
         lock_shared(connection, tenant_id, batch.channel)
         facts = read_facts()
