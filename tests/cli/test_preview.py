@@ -26,6 +26,7 @@ def test_a_file_alone_is_previewed_without_a_database(dripiq: Dripiq, plan: Path
     assert answer.code == 0
     assert "line 2: Ann <ann@example.com>" in answer.out
     assert "     Hello there" in answer.out
+    assert "from kim@example.com (named for the campaign)" in answer.out
     assert "Contacts: 2; messages that they would get, assuming silence: 2" in answer.out
 
 

@@ -39,7 +39,9 @@ def start(
     sender: Annotated[
         str | None,
         typer.Option(
-            "--sender", metavar="EMAIL", help="The sender. [default: the tenant's verified senders take turns]"
+            "--sender",
+            metavar="EMAIL",
+            help="The sender. [default: the tenant's verified senders take turns by weight]",
         ),
     ] = None,
     as_json: JsonOption = False,

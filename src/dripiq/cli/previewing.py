@@ -48,7 +48,7 @@ def preview(
         typer.Option(
             "--sender",
             metavar="EMAIL",
-            help='The sender; without a tenant, "Name <a@example.com>". [default: the tenant\'s verified senders take turns]',
+            help='The sender; without a tenant, "Name <a@example.com>". [default: the tenant\'s verified senders take turns by weight]',
         ),
     ] = None,
     assume: Annotated[

@@ -31,7 +31,7 @@ def start_campaigns(
     Args:
         document: a plan without faults.
         emails: whom, in stored form; None for all.
-        sender: an address; None for the tenant's default sender.
+        sender: an address; None: the tenant's senders take turns by weight.
 
     Returns:
         What `--json` prints: `plan_hash`, `sender_id`, `enrolled` (a count), `already_enrolled` (contact ids).

@@ -186,7 +186,9 @@ def people_of_file(
     rows: Iterable[ContactRow], sender: GivenSender | None, passed_over: Flag | None = None
 ) -> Iterator[Person]:
     """The people of a file, whom no database knows. Their ids, which decide variants and jitter, stand in for those that an import gives."""
-    gates = GateFacts(False, {}, sender, {}, {})
+    senders = {sender.id: sender} if sender is not None else {}
+    named = sender.id if sender is not None else None
+    gates = GateFacts(False, senders, None, {}, {})
     for row in rows:
         id = digest("preview", row.email)[:24]
         contact = {
@@ -197,7 +199,7 @@ def people_of_file(
             "external_ref": row.external_ref,
         }
         yield Person(
-            Known(id, Records(contact, {"name": row.company}, STANDING_IN), row.email, None, gates),
+            Known(id, Records(contact, {"name": row.company}, STANDING_IN), row.email, named, gates),
             row.line,
             passed_over,
         )
