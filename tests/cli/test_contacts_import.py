@@ -79,6 +79,8 @@ def test_a_second_import_makes_nothing_and_says_who_was_there(dripiq: Dripiq, en
     answer = dripiq("contacts", "import", file, "--tenant", "Acme", "--json").json
 
     assert (answer["imported"], answer["leads_created"], answer["rows"]) == (1, 0, 6)
+    one = dripiq("contacts", "import", "-", "--tenant", "Acme", stdin=b"email\nzoe@example.com\n").out
+    assert "1 contact, with 1 new lead; passed over: 0 duplicates" in one
     assert [(d["line"], d["by"], d["of_line"]) for d in answer["duplicates"]] == [
         (2, "email", None),
         (3, "email", None),
@@ -86,7 +88,7 @@ def test_a_second_import_makes_nothing_and_says_who_was_there(dripiq: Dripiq, en
         (5, "email", 2),
         (6, "external_ref", 3),
     ]
-    assert count(engine, "lead_point_of_contacts") == 4
+    assert count(engine, "lead_point_of_contacts") == 5
 
 
 @pytest.mark.parametrize(

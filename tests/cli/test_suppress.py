@@ -18,7 +18,7 @@ def test_addresses_domains_and_files_are_suppressed_listed_and_lifted(
 ) -> None:
     told = dripiq("suppress", "Ann@Example.com", "bob@example.com", "ann@example.com", "--tenant", "Acme", "--json")
     assert told.json == {"suppressed": 2, "scope": "address", "channel": "email", "reason": "manual", "bad": []}
-    assert dripiq("suppress", "@Example.com", "--domain", "--tenant", acme).out.endswith("to 1 domains (manual)\n")
+    assert dripiq("suppress", "@Example.com", "--domain", "--tenant", acme).out.endswith("to 1 domain (manual)\n")
     file = tmp_path / "list.csv"
     file.write_text("Name;E-Mail\nAnn;ann@example.com\nX;nobody\nKim;kim@example.org\n")
     arguments = ("suppress", "--file", str(file), "--reason", "unsubscribe", "--tenant", "Acme", "--json")

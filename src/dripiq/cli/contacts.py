@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dripiq.cli.opening import open_transaction, read_file
-from dripiq.cli.output import JsonOption, TenantOption, note, progress, say, show_json
+from dripiq.cli.output import JsonOption, TenantOption, many, note, progress, say, show_json
 from dripiq.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -167,8 +167,8 @@ def _show(file: str, contents: "ContactFile", done: "Import", owner: "TenantName
     if contents.columns.ignored:
         say(f"Ignored: {', '.join(map(repr, contents.columns.ignored))}")
     say(
-        f"Imported for {owner.name}: {done.imported} contacts, with {done.leads_made} new leads; "
-        f"passed over: {len(duplicates)} duplicates, {len(contents.bad)} bad rows"
+        f"Imported for {owner.name}: {many(done.imported, 'contact')}, with {many(done.leads_made, 'new lead')}; "
+        f"passed over: {many(len(duplicates), 'duplicate')}, {many(len(contents.bad), 'bad row')}"
     )
 
 

@@ -20,6 +20,11 @@ PIPED_WIDTH = 200
 """Columns of a table that no terminal bounds."""
 
 
+def many(count: int, one: str, more: str | None = None) -> str:
+    """A count with its noun; the plural with an s, unless it is given."""
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def show_json(document: Mapping[str, Any]) -> None:
     """Print a document; times in ISO 8601 with their offset."""
     import orjson

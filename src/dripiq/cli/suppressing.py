@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dripiq.cli.opening import open_database, open_transaction, read_file
-from dripiq.cli.output import JsonOption, TenantOption, note, progress, say, show_json, show_table
+from dripiq.cli.output import JsonOption, TenantOption, many, note, progress, say, show_json, show_table
 from dripiq.domain.errors import InputError, NotFoundError
 from dripiq.domain.states import Channel, SuppressionScope, SuppressionSource, SuppressionType
 
@@ -71,9 +71,15 @@ def suppress(
         done = {"suppressed": len(wanted), "scope": scope, "channel": channel, "reason": reason}
         show_json({**done, "bad": [asdict(entry) for entry in bad]})
     else:
-        what = "domains" if domain else "numbers" if channel is Channel.SMS else "addresses"
+        one, more = (
+            ("domain", "domains")
+            if domain
+            else ("number", "numbers")
+            if channel is Channel.SMS
+            else ("address", "addresses")
+        )
         say(
-            f"{owner.name} writes no more to {len(wanted)} {what} ({reason})"
+            f"{owner.name} writes no more to {many(len(wanted), one, more)} ({reason})"
             + (f"; passed over: {len(bad)}" if bad else "")
         )
 
