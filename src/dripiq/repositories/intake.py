@@ -256,7 +256,8 @@ def upsert_suppressions(
     connection: Connection, tenant_id: str, suppressions: Sequence[Suppression], now: datetime
 ) -> None:
     """Suppress addresses; this transaction has taken the sending lock exclusively (`sending_lock.lock_exclusive`) before."""
-    unique = {(s.channel, s.value, s.type): s for s in suppressions}.values()
+    by_key = {(str(s.channel), s.value, str(s.type)): s for s in suppressions}
+    unique = [by_key[key] for key in sorted(by_key)]  # in the order in which END_SUPPRESSIONS locks them
     connection.execute(
         UPSERT_SUPPRESSIONS,
         {

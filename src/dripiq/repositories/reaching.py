@@ -75,9 +75,12 @@ def find_reaching(
     if not people and not owned:
         return {}
     rows = connection.execute(READ_OPEN, {**asked, "contact_ids": sorted(people.union(owned))})
-    return {
-        row.id: row.address or owned[row.contact_id] for row in rows if row.address is None or row.contact_id in people
-    }
+    # A primary address may have gone since: then its campaign writes to the contact's own, which is none of these unless it was found.
+    reached = (
+        (row.id, row.address or owned.get(row.contact_id), row.address is None or row.contact_id in people)
+        for row in rows
+    )
+    return {campaign_id: address for campaign_id, address, reaches in reached if reaches and address is not None}
 
 
 def find_owners(

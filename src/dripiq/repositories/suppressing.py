@@ -22,11 +22,18 @@ LIST_SUPPRESSIONS = text(
 
 END_SUPPRESSIONS = text(
     """
-    UPDATE dripiq_app.communication_suppressions
+    WITH locked AS (
+        SELECT id FROM dripiq_app.communication_suppressions
+        WHERE tenant_id = :tenant_id AND channel = :channel AND value = ANY (CAST(:values AS text[])) AND scope = :scope
+            AND type = ANY (CAST(:types AS text[])) AND (expires_at IS NULL OR expires_at > :now)
+        ORDER BY value COLLATE "C", type COLLATE "C"
+        FOR NO KEY UPDATE
+    )
+    UPDATE dripiq_app.communication_suppressions AS suppression
     SET expires_at = :now, updated_at = :now
-    WHERE tenant_id = :tenant_id AND channel = :channel AND value = ANY (CAST(:values AS text[])) AND scope = :scope
-        AND type = ANY (CAST(:types AS text[])) AND (expires_at IS NULL OR expires_at > :now)
-    RETURNING value, type
+    FROM locked
+    WHERE suppression.tenant_id = :tenant_id AND suppression.id = locked.id
+    RETURNING suppression.value, suppression.type
     """
 )
 """The row stays: that somebody once asked for it, or that an address once bounced, is worth knowing."""
