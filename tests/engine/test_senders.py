@@ -368,3 +368,16 @@ def test_a_paused_sender_that_nobody_here_sends_from_makes_no_send_wait_for_the_
         lock_exclusive(blocker, [(world.tenant_id, Channel.EMAIL)])
         ready = prepare(connection, lease, lease.actions, {Channel.EMAIL: "folder"}, NOON, None)
     assert len(ready[Channel.EMAIL]) == 1
+
+
+def test_a_sender_of_no_weight_gets_nobody_new_and_goes_on_with_those_it_wrote_to(crowd: World) -> None:
+    second = add_sender(crowd, "second@example.com")
+    crowd.enroll(ONE_MAIL, crowd.contacts[:25])
+    crowd.work()
+    before = senders_of(crowd)
+    with crowd.database.begin() as connection:
+        weigh_sender(connection, crowd.tenant_id, second, 0, now=NOON)
+        chosen = share_out(connection, crowd.tenant_id, parse_plan(ONE_MAIL), crowd.contacts)
+    assert second in {sender for sender, _ in before.values()}
+    assert {c: chosen[c].sender_id for c in before} == {c: sender for c, (sender, _) in before.items()}
+    assert {chosen[c].sender_id for c in crowd.contacts[25:]} == {crowd.sender_id}

@@ -204,7 +204,7 @@ def resume(sender: SenderArgument, tenant: TenantOption, as_json: JsonOption = F
 def weigh(
     sender: SenderArgument,
     weight: Annotated[
-        int, typer.Argument(metavar="WEIGHT", help="0 to 1000; 2 is twice as often as 1, 0 only where it is named.")
+        int, typer.Argument(metavar="WEIGHT", help="0 to 1000; 2 is twice as often as 1; with 0 it gets nobody new.")
     ],
     tenant: TenantOption,
     as_json: JsonOption = False,

@@ -77,7 +77,8 @@ def weigh_sender(
     """Say how often a sender has its turn: its address.
 
     Args:
-        weight: 0 to 1000, beside the others' (1 where nothing is said); with 0 only who names it sends from it.
+        weight: 0 to 1000, beside the others' (1 where nothing is said); with 0 it gets nobody new: it sends where it is
+            named, and to whom it wrote before.
 
     Raises:
         NotFoundError: `unknown_sender`.
