@@ -44,6 +44,7 @@ from dripiq.domain.html_text import text_of_html
         ("a<a title='>'>b</a>", "ab\n"),
         ('<p class="x>one</p>two', "one\n\ntwo\n"),
         ("a</nothing></p></ul></blockquote>b", "a\n\nb\n"),
+        ("<p>a</p><p>&nbsp;</p><p>b</p>", "a\n\nb\n"),
     ],
 )  # fmt: skip
 def test_html_reads_as_text(html: str, text: str) -> None:

@@ -46,6 +46,7 @@ _NAME: Final = re.compile(r"/?[A-Za-z][A-Za-z0-9]*")
 _ATTRIBUTE: Final = re.compile(r"([^\s\"'<>/=]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+)))?")
 _HIDING: Final = re.compile(r"\bhidden\b|display\s*:\s*none", re.IGNORECASE)
 _BLANKS: Final = re.compile(r"[ \t\n\r\f]+")
+_MANY_BREAKS: Final = re.compile(r"\n{3,}")  # a paragraph of a hard space alone is a blank line, and no more
 _ENDS: Final = {name: re.compile(rf"</{name}(?![A-Za-z0-9])", re.IGNORECASE) for name in _UNSEEN}
 
 
@@ -214,7 +215,7 @@ class _Page:
     def text(self) -> str:
         self._end_link()
         lines = "".join(self.pieces).replace("\xa0", " ").split("\n")
-        text = "\n".join(line.rstrip() for line in lines).strip("\n")
+        text = _MANY_BREAKS.sub("\n\n", "\n".join(line.rstrip() for line in lines).strip("\n"))
         return f"{text}\n" if text else ""
 
     def _break(self, name: str) -> None:
