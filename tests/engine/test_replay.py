@@ -208,6 +208,30 @@ def test_a_suppression_that_was_lifted_after_the_event_stays_lifted(sent: World)
     assert missing(replayed(sent)) == {"suppressions": Counter(unsubscribe=1)}
 
 
+def test_a_replay_stops_nobody_for_an_address_that_was_lifted_since(crowd: World) -> None:
+    crowd.contacts = crowd.contacts[:2]
+    crowd.execute(
+        "UPDATE dripiq_app.lead_point_of_contacts SET email = 'same@example.com' WHERE tenant_id = :tenant_id"
+    )
+    crowd.enroll(TWO_MAILS, crowd.contacts[:1])
+    crowd.work()
+    crowd.clock.pass_(minutes=5)
+    crowd.receive({"event": "unsubscribe", "message": crowd.message()})
+    crowd.work()
+    crowd.clock.pass_(hours=1)
+    crowd.execute(
+        "UPDATE dripiq_app.communication_suppressions SET expires_at = :at WHERE tenant_id = :tenant_id",
+        at=crowd.clock.time,
+    )
+    crowd.clock.pass_(minutes=1)
+    crowd.enroll(TWO_MAILS, crowd.contacts[1:])
+    crowd.work()
+    crowd.execute("DELETE FROM dripiq_app.message_events WHERE tenant_id = :tenant_id")
+    assert replayed(crowd, apply=True, move=True).events == Counter(unsubscribed=1)
+    status = "SELECT status FROM dripiq_app.contact_campaigns WHERE contact_id = :contact_id"
+    assert crowd.value(status, contact_id=crowd.contacts[1]) == "active"
+
+
 def test_months_that_are_not_kept_are_refused_and_not_filled_again(sent: World) -> None:
     sent.receive({"event": "open", "message": sent.message(), "timestamp": int((NOON - 10 * DAY).timestamp())})
     sent.work()

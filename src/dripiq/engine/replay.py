@@ -24,9 +24,10 @@ from dripiq.engine.clock import Clock
 from dripiq.engine.closing import find_closed, with_closed_stopped
 from dripiq.engine.comparison import Difference, Page, compare
 from dripiq.engine.react import answer, replied_in, with_colleagues_stopped
-from dripiq.engine.translation import MAX_BYTES, inbound_of, is_about_data, lifts_of, row_of
+from dripiq.engine.translation import MAX_BYTES, inbound_of, is_about_data, lifts_of, row_of, suppression_of
 from dripiq.repositories.archive import notify_work
 from dripiq.repositories.intake import (
+    Suppression,
     finish_deliveries,
     insert_events,
     raise_statuses,
@@ -185,7 +186,9 @@ def _write(connection: Connection, tenant_id: str, page: Page, now: datetime, *,
     colleagues = read_colleagues(connection, tenant_id, replied_in(page.inputs)) if move else {}
     inputs = with_colleagues_stopped(page.inputs, colleagues, now) if move else {}
     if move:
-        closed = find_closed(connection, tenant_id, page.missing)
+        lacking = {_named(each) for each in page.suppressions}  # what was lifted since closes nothing again
+        closing = [t for t in page.missing if (s := suppression_of(t)) is not None and _named(s) in lacking]
+        closed = find_closed(connection, tenant_id, closing)
         inputs = with_closed_stopped(inputs, closed, {each.cause for each in closed}, now)
     campaigns = lock_campaigns(connection, tenant_id, inputs) if inputs else []
     insert_inbound(connection, tenant_id, inbound_of(page.missing), now)
@@ -200,3 +203,7 @@ def _write(connection: Connection, tenant_id: str, page: Page, now: datetime, *,
     if campaigns:
         answer(connection, tenant_id, campaigns, inputs, now)
         notify_work(connection)
+
+
+def _named(suppression: Suppression) -> tuple[str, str, str]:
+    return suppression.channel, suppression.value, suppression.type
