@@ -77,6 +77,18 @@ def test_no_html_takes_long(bomb: str) -> None:
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize(("letter", "count"), [("x", 3_900), ("x", 4_000), ("я", 1_900), ("я", 3_500)])
+def test_every_link_of_ours_can_be_followed(letter: str, count: int) -> None:
+    url = "https://a.test/" + letter * count
+    html = f'<a href="{url}">here</a>'
+    told = LINKS("t1", "m1", html)
+    assert targets(told) == [url] or html in told
+
+
+def test_links_do_not_show_their_secret() -> None:
+    assert SECRET not in repr(LINKS)
+
+
 def test_a_token_is_worth_nothing_for_anything_else() -> None:
     click, opened = sign(Tracked("t1", "m1", "https://a.test"), SECRET), sign(Tracked("t1", "m1"), SECRET)
     unsubscribe = sign_unsubscribe(Subscription("t1", Channel.EMAIL, "a@a.test"), SECRET)

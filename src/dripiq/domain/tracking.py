@@ -9,7 +9,7 @@ that our address leads nowhere but where a mail of ours does: there is no open r
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape, unescape
 from typing import Final
 
@@ -17,6 +17,7 @@ from dripiq.domain.signed import bad_token, seal, unseal
 
 MAX_TOKEN: Final = 8_000
 _LONGEST_URL: Final = 4_000
+"""Bytes in UTF-8: in a token they and two ids are no longer than `MAX_TOKEN`."""
 _LONGEST_TAG: Final = 10_000
 
 _OPENING: Final = re.compile(r"<!--|<(?:a|area)(?=[\s/])", re.IGNORECASE)
@@ -40,7 +41,7 @@ class Links:
     """Makes a tenant's mails tell. `base` is the API's public address without a slash at its end; what it does not count it leaves alone."""
 
     base: str
-    secret: str
+    secret: str = field(repr=False)
     opens: bool
     clicks: bool
 
@@ -54,7 +55,7 @@ class Links:
 
     def _through_us(self, tracked: Tracked) -> str | None:
         url = tracked.url or ""
-        if len(url) > _LONGEST_URL or url.startswith(f"{self.base}/"):
+        if len(url.encode()) > _LONGEST_URL or url.startswith(f"{self.base}/"):
             return None
         return f"{self.base}/click/{sign(tracked, self.secret)}"
 
