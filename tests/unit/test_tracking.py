@@ -114,6 +114,7 @@ def test_a_token_is_worth_nothing_for_anything_else() -> None:
         ("Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", "unknown", "human"),
         ("YahooMailProxy; https://help.yahoo.com/", "unknown", "unknown"),
         ("Microsoft Office/16.0 (Windows NT 10.0; Microsoft Outlook 16.0)", "unknown", "machine"),
+        ("Mozilla/5.0 (Linux; Android 11; CUBOT NOTE 20) AppleWebKit/537.36 (KHTML, like Gecko) Mobile", "unknown", "human"),
         ("python-requests/2.32", "machine", "machine"),
         ("Mozilla/5.0 (compatible; Barracuda Sentinel)", "machine", "machine"),
         ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "machine", "machine"),

@@ -30,7 +30,7 @@ TOGETHER: Final = timedelta(seconds=2)
 """Nobody clicks on two links of a mail within this."""
 
 _MACHINES: Final = re.compile(
-    r"bot\b|bot[/;_-]|crawl|spider|scan|preview|prefetch|monitor|headless|phantomjs|selenium|puppeteer|python|curl|wget|go-http|java/|okhttp|libwww|httpclient|"
+    r"(?<!cu)bot\b|(?<!cu)bot[/;_-]|crawl|spider|scan|preview|prefetch|monitor|headless|phantomjs|selenium|puppeteer|python|curl|wget|go-http|java/|okhttp|libwww|httpclient|"
     r"axios|node-fetch|ruby|perl|barracuda|proofpoint|mimecast|ironport|ciscosecure|symantec|messagelabs|trendmicro|\btmes\b|sophos|fortinet|fortimail|forcepoint|"
     r"fireeye|zscaler|safelinks|bitdefender|kaspersky|existence discovery|slackbot|facebookexternalhit|whatsapp",
     re.IGNORECASE,
