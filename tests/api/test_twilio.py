@@ -276,6 +276,23 @@ def test_a_start_lifts_nothing_that_something_else_has_closed_and_no_later_stop(
     assert suppressed(world) == [("sms", THEIRS, "unsubscribe", "link", True)]
 
 
+def test_a_start_lifts_what_a_stop_closed_after_something_else_had_ended(phones: Phones) -> None:
+    from dripiq.engine.suppress import unsubscribe
+
+    (world,) = phones.worlds
+    with world.database.begin() as connection:
+        unsubscribe(
+            connection, world.tenant_id, THEIRS, channel=Channel.SMS, now=world.clock.time - timedelta(minutes=5)
+        )
+    world.execute("UPDATE dripiq_app.communication_suppressions SET expires_at = first_seen_at + interval '1 second'")
+    phones.write("STOP")
+    phones.work(world)
+    assert suppressed(world) == STOPPED
+    phones.write("START", "SM2")
+    phones.work(world)
+    assert suppressed(world) == [(*STOPPED[0][:4], False)]
+
+
 def test_a_stop_is_heard_from_a_number_that_the_contact_no_longer_has(phones: Phones) -> None:
     (world,) = phones.worlds
     world.execute(

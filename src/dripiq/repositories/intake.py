@@ -119,11 +119,12 @@ UPSERT_SUPPRESSIONS = text(
     ON CONFLICT (tenant_id, channel, value, type) DO UPDATE
     SET last_seen_at = greatest(communication_suppressions.last_seen_at, excluded.last_seen_at),
         first_seen_at = least(communication_suppressions.first_seen_at, excluded.first_seen_at),
-        source = CASE WHEN communication_suppressions.source = 'reply' THEN excluded.source ELSE communication_suppressions.source END,
+        source = CASE WHEN communication_suppressions.source = 'reply' OR communication_suppressions.expires_at <= excluded.updated_at
+            THEN excluded.source ELSE communication_suppressions.source END,
         expires_at = NULL, updated_at = excluded.updated_at
     """
 )
-"""What a reply has closed, another reply may open again; not so once something else has closed it too."""
+"""What a reply has closed, another reply may open again; not so once something else has closed it too, unless that had ended."""
 
 FINISH_DELIVERIES = text(
     """
