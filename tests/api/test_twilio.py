@@ -397,6 +397,18 @@ def test_the_archive_of_texts_can_be_replayed(phones: Phones) -> None:
     assert world.value("SELECT text FROM dripiq_app.inbound_messages") == "STOP"
 
 
+def test_a_text_that_is_delivered_again_in_other_bytes_differs_in_nothing(phones: Phones) -> None:
+    (world,) = phones.worlds
+    phones.write("hello")
+    phones.write("hello", Extra="1")
+    phones.work(world)
+    with world.database.connect() as connection:
+        scope = Scope(world.clock.time - timedelta(days=1), world.clock.time + timedelta(days=1))
+        scope, (archived,) = plan_replay(connection, scope, world.tenant_id)
+    report = replay(world.database, world.clock, archived, scope, lambda _: None)
+    assert (report.deliveries, report.differing) == (2, 0)
+
+
 def test_the_link_in_a_text_is_about_texts() -> None:
     from dripiq.config import Settings
     from dripiq.domain.unsubscribe import read

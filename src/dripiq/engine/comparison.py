@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from dripiq.channels.event_readers import TIMELESS
 from dripiq.domain.moves import Input
 from dripiq.domain.states import DeliveryStatus, MessageStatus
 from dripiq.engine.grade import grade
@@ -126,6 +127,8 @@ def _fields(tied: Tied, row: Any) -> dict[str, tuple[str | None, str | None]]:
         "url": (row.url, event.url),
         "confidence": (row.confidence, str(event.confidence)),
     }
+    if event.provider in TIMELESS:
+        del said["at"]
     return {name: pair for name, pair in said.items() if pair[0] != pair[1]}
 
 
