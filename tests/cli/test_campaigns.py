@@ -157,3 +157,21 @@ def test_what_is_held_says_why_in_the_list_and_in_full_when_shown(dripiq: Dripiq
     assert [(c["next"], c["held"]) for c in listed] == [("send", "template_missing")] * 3
     (action,) = dripiq("campaign", "show", listed[0]["id"], "--json").json["campaign"]["actions"]
     assert action["last_error"].startswith("The template needs unsubscribe_url")
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_contact_held_for_a_missing_company_is_mended_by_an_import_and_sent(dripiq: Dripiq, plan: Path) -> None:
+    plan.write_text(json.dumps({**PLAN, "nodes": [{**PLAN["nodes"][0], "body": "To {{ lead.name }}"}]}))  # type: ignore[dict-item]
+    into = ("contacts", "import", "-", "--tenant", "Acme", "--json")
+    dripiq(*into, stdin=b"email,name,company,external_ref\nann@example.com,Ann,,a\nben@example.com,Ben,Hafen,b\n")
+    dripiq("campaign", "start", plan, "--tenant", "Acme")
+    assert dripiq("worker", "--until-idle", "--json").json["done"]["accepted"] == 1
+    (held,) = [c for c in dripiq("campaign", "list", "--tenant", "Acme", "--json").json["campaigns"] if c["held"]]
+    assert "contacts import CSV --update" in dripiq("explain", held["id"]).out
+
+    rows = b"email,name,company,external_ref\nANN@example.com,,Werft,\nother@example.com,Benno,Kai,b\nben@example.com,,,x\n"
+    done = dripiq(*into, "--update", stdin=rows).json
+    assert (done["imported"], done["updated"], done["duplicates"]) == (0, 2, [])
+    assert dripiq(*into, "--update", stdin=rows).json["updated"] == 0
+    dripiq("campaign", "resume", held["id"])
+    assert dripiq("worker", "--until-idle", "--json").json["done"]["accepted"] == 1

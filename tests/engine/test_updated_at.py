@@ -20,11 +20,13 @@ import dripiq
 from dripiq import repositories
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.domain.accounts import MailServer
+from dripiq.domain.contact_file import ContactRow
 from dripiq.domain.limits import Period
 from dripiq.domain.states import Channel, LimitScope, Resolution, SuppressionScope, SuppressionSource, SuppressionType
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
 from dripiq.engine.give_account import give_account
+from dripiq.engine.import_contacts import import_contacts
 from dripiq.engine.limit import set_limit
 from dripiq.engine.pause_sender import pause_sender, resume_sender, weigh_sender
 from dripiq.engine.replan import replan
@@ -168,6 +170,15 @@ def shape(sql: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"\$\d+(?:::\w+(?:\[\])?)?|(?<!:):\w+", "?", sql)).strip()
 
 
+def import_twice(world: World) -> None:
+    """A contact comes in without a company, and gets its values by a second import."""
+    for name, company in (("", ""), ("Ann", "Hafen")):
+        world.clock.pass_(hours=1)
+        with world.database.begin() as connection:
+            row = ContactRow(2, "imported@example.com", name, company, None, None)
+            import_contacts(connection, world.tenant_id, [row], now=world.clock.now(connection), update=True)
+
+
 def live_through_everything(world: World) -> None:
     """All that makes the engine change rows."""
     follow_up = email_plan({"id": "intro", "transitions": [{"on": "opened", "to": "bump"}]}, {"id": "bump"})
@@ -280,12 +291,13 @@ def test_updated_at_moves_whenever_the_engine_changes_a_row(world: World) -> Non
     world.clock = TickingClock(world.clock.time)
     with world.database.begin() as connection:
         connection.exec_driver_sql(WATCH)
-        for table in protected_tables():
+        for table in (*protected_tables(), "leads", "lead_point_of_contacts"):
             connection.exec_driver_sql(
                 f"CREATE TRIGGER watch BEFORE UPDATE ON dripiq_app.{table} FOR EACH ROW EXECUTE FUNCTION public.watch()"
             )
 
     live_through_everything(world)
+    import_twice(world)
 
     names = {shape(sql): name for name, sql in writers().items()}
     seen = [

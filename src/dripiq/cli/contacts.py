@@ -48,11 +48,14 @@ def import_(
     create_tenant: Annotated[
         bool, typer.Option("--create-tenant", help="Make the tenant, of that name, where there is none.")
     ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Give who is there already the file's values; empty cells change nothing.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Import contacts from a CSV file, in one transaction: all of them or none.
 
-    Comma, semicolon, tab or bar; usual header names are recognised. Who is there already is passed over and reported.
+    Comma, semicolon, tab or bar; usual header names are recognised. Who is there already is passed over and reported, or updated with --update.
     """
     from dripiq.db.session import as_tenant
     from dripiq.engine.import_contacts import import_contacts
@@ -63,8 +66,8 @@ def import_(
     with open_transaction() as (connection, now), progress("Importing", len(contents.rows), quiet=as_json) as advance:
         owner, made = _tenant(connection, tenant, create=create_tenant)
         with as_tenant(connection, owner.id):
-            done = import_contacts(connection, owner.id, contents.rows, now=now, advance=advance)
-    _show(file, contents, done, owner, made, as_json)
+            done = import_contacts(connection, owner.id, contents.rows, now=now, update=update, advance=advance)
+    _show(file, contents, done, owner, made, update, as_json)
 
 
 IMPORT_HINTS = {
@@ -144,7 +147,9 @@ def refuse_bad_rows(contents: "ContactFile", undone: str, *, quiet: bool) -> Non
     )
 
 
-def _show(file: str, contents: "ContactFile", done: "Import", owner: "TenantName", made: bool, as_json: bool) -> None:
+def _show(
+    file: str, contents: "ContactFile", done: "Import", owner: "TenantName", made: bool, update: bool, as_json: bool
+) -> None:
     duplicates = sorted((*contents.duplicates, *done.duplicates), key=lambda duplicate: duplicate.line)
     if as_json:
         show_json(
@@ -155,6 +160,7 @@ def _show(file: str, contents: "ContactFile", done: "Import", owner: "TenantName
                 "ignored_columns": list(contents.columns.ignored),
                 "rows": contents.count,
                 "imported": done.imported,
+                "updated": done.updated,
                 "leads_created": done.leads_made,
                 "duplicates": [asdict(duplicate) for duplicate in duplicates],
                 "bad": [asdict(row) for row in contents.bad],
@@ -166,9 +172,10 @@ def _show(file: str, contents: "ContactFile", done: "Import", owner: "TenantName
     say(f"Columns: {', '.join(f'{field} from {header!r}' for field, header in contents.columns.headers.items())}")
     if contents.columns.ignored:
         say(f"Ignored: {', '.join(map(repr, contents.columns.ignored))}")
+    updated = f"{done.updated} updated; " if update else ""
     say(
         f"Imported for {owner.name}: {many(done.imported, 'contact')}, with {many(done.leads_made, 'new lead')}; "
-        f"passed over: {many(len(duplicates), 'duplicate')}, {many(len(contents.bad), 'bad row')}"
+        f"{updated}passed over: {many(len(duplicates), 'duplicate')}, {many(len(contents.bad), 'bad row')}"
     )
 
 

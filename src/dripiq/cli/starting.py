@@ -113,7 +113,9 @@ def _check_variables(connection: "Connection", tenant_id: str, plan: "Plan", con
     for fault in faults:
         note(f"{fault.path}: {fault.message}")
     if faults:
-        note("Their messages are held when they come due; `dripiq campaign resume` releases them once that is mended.")
+        note(
+            "Their messages are held when they come due; `dripiq contacts import CSV --update` and `dripiq campaign resume` mend that."
+        )
 
 
 def _all(connection: "Connection", tenant_id: str) -> list[str]:

@@ -55,7 +55,7 @@ _HELPS: Final[Mapping[str, str]] = {
     "sender_paused": "dripiq senders resume {sender} --tenant {tenant}",
     "sender_paused_bounces": "see to the list, then: dripiq senders resume {sender} --tenant {tenant}",
     "sender_paused_complaints": "see to whom you write and what, then: dripiq senders resume {sender} --tenant {tenant}",
-    "template_missing": "give the contact the value, then: dripiq campaign resume {campaign}",
+    "template_missing": "give the contact the value (dripiq contacts import CSV --update --tenant {tenant}), then: dripiq campaign resume {campaign}",
     "template_syntax": "start the campaign anew on a plan without the fault",
     "template_failed": "see to the contact's values, then: dripiq campaign resume {campaign}",
     "no_channel": "run a worker that carries the channel, then: dripiq campaign resume {campaign}",

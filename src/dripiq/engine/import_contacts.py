@@ -1,12 +1,14 @@
 """How do the people of a file become a tenant's contacts?
 
-In the caller's transaction: all of them, or none. Who is known already (by address or external reference) is passed over and reported. A row's company
-is the tenant's lead of that name, in any case, made where there is none; a row without one gets a lead of its own, without a name.
+In the caller's transaction: all of them, or none. Who is known already (by address or external reference) is passed over and reported, or given the
+file's values. A new contact's company is the tenant's lead of that name, in any case, made where there is none; a row without one gets a lead of its
+own, without a name.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -17,8 +19,10 @@ from dripiq.repositories.contact_import import (
     insert_contacts,
     insert_leads,
     lock_imports,
+    name_leads,
     read_known,
     read_leads,
+    update_contacts,
 )
 from dripiq.repositories.registration import read_own_host_tables
 from dripiq.schema.ids import new_ids
@@ -29,11 +33,12 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What came of an import: how many contacts and leads were made, and which rows named somebody known."""
+    """What came of an import: how many contacts and leads were made, which rows named somebody known, and how many of these were changed."""
 
     imported: int
     leads_made: int
     duplicates: tuple[Duplicate, ...]
+    updated: int = 0
 
 
 def import_contacts(
@@ -42,6 +47,7 @@ def import_contacts(
     rows: Sequence[ContactRow],
     *,
     now: datetime,
+    update: bool = False,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Import:
     """Make contacts of a tenant.
@@ -50,6 +56,7 @@ def import_contacts(
         connection: in the caller's transaction; nothing is committed here.
         rows: no two with the same e-mail or external_ref (`contact_file.read_contact_file` sees to it).
         now: the engine's time (aware, UTC).
+        update: give who is known the values of their row, where it has any; they are no duplicates then.
         advance: is told how many more rows are done.
 
     Raises:
@@ -61,8 +68,10 @@ def import_contacts(
             code="host_adopted",
         )
     lock_imports(connection, tenant_id)
-    fresh, duplicates = _unknown(connection, tenant_id, rows)
-    advance(len(duplicates))
+    fresh, known = _parted(connection, tenant_id, rows)
+    updated = _update(connection, tenant_id, known, now) if update else 0
+    duplicates = () if update else tuple(Duplicate(row.line, row.email, by, None) for row, by, _ in known)
+    advance(len(known))
     lead_ids, made = _leads(connection, tenant_id, fresh, now)
     for start in range(0, len(fresh), BATCH):
         batch = fresh[start : start + BATCH]
@@ -76,25 +85,42 @@ def import_contacts(
             now,
         )
         advance(len(batch))
-    return Import(len(fresh), made, tuple(duplicates))
+    return Import(len(fresh), made, duplicates, updated)
 
 
-def _unknown(
+def _parted(
     connection: Connection, tenant_id: str, rows: Sequence[ContactRow]
-) -> tuple[list[ContactRow], list[Duplicate]]:
-    emails, refs = read_known(
-        connection, tenant_id, [row.email for row in rows], [row.external_ref for row in rows if row.external_ref]
-    )
+) -> tuple[list[ContactRow], list[tuple[ContactRow, str, Any]]]:
+    """The rows of nobody known, and those of somebody known with the field that says so and the contact."""
+    refs = [row.external_ref for row in rows if row.external_ref]
+    stored = read_known(connection, tenant_id, [row.email for row in rows], refs)
+    by_email = {each.email: each for each in stored if each.email}
+    by_ref = {each.external_ref: each for each in stored if each.external_ref}
     fresh: list[ContactRow] = []
-    duplicates: list[Duplicate] = []
+    known: list[tuple[ContactRow, str, Any]] = []
     for row in rows:
-        if row.email in emails:
-            duplicates.append(Duplicate(row.line, row.email, "email", None))
-        elif row.external_ref in refs:
-            duplicates.append(Duplicate(row.line, row.email, "external_ref", None))
+        if row.email in by_email:
+            known.append((row, "email", by_email[row.email]))
+        elif row.external_ref in by_ref:
+            known.append((row, "external_ref", by_ref[row.external_ref]))
         else:
             fresh.append(row)
-    return fresh, duplicates
+    return fresh, known
+
+
+def _update(connection: Connection, tenant_id: str, known: Sequence[tuple[ContactRow, str, Any]], now: datetime) -> int:
+    """How many contacts changed, or the lead of which was named; of two rows on one contact the first holds."""
+    rows = {contact.id: (row, contact.lead_id) for row, _, contact in reversed(known)}
+    changed: set[str] = set()
+    for start in range(0, len(rows), BATCH):
+        batch = dict(list(rows.items())[start : start + BATCH])
+        values = [(id, row.name or None, row.timezone) for id, (row, _) in batch.items()]
+        changed |= update_contacts(connection, tenant_id, values, now)
+        named = name_leads(
+            connection, tenant_id, {lead_id: row.company for row, lead_id in batch.values() if row.company}, now
+        )
+        changed |= {id for id, (_, lead_id) in batch.items() if lead_id in named}
+    return len(changed)
 
 
 def _leads(

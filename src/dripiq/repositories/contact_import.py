@@ -4,9 +4,10 @@ Only for host tables that are dripiq's own (`registration.read_own_host_tables`)
 tenant's role too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -14,7 +15,7 @@ LOCK_IMPORTS = text("SELECT pg_advisory_xact_lock(hashtextextended('dripiq.impor
 
 READ_KNOWN = text(
     """
-    SELECT lower(contact.email) AS email, contact.external_ref
+    SELECT contact.id, contact.lead_id, lower(contact.email) AS email, contact.external_ref
     FROM dripiq_app.tenant_contacts AS contact
     WHERE contact.tenant_id = :tenant_id
       AND (lower(contact.email) = ANY (CAST(:emails AS text[])) OR contact.external_ref = ANY (CAST(:refs AS text[])))
@@ -48,6 +49,27 @@ INSERT_CONTACTS = text(
     """
 )
 
+UPDATE_CONTACTS = text(
+    """
+    UPDATE dripiq_app.tenant_contacts AS contact
+    SET name = coalesce(new.name, contact.name), timezone = coalesce(new.timezone, contact.timezone), updated_at = :now
+    FROM unnest(CAST(:ids AS text[]), CAST(:names AS text[]), CAST(:zones AS text[])) AS new (id, name, timezone)
+    WHERE contact.tenant_id = :tenant_id AND contact.id = new.id
+      AND (new.name <> coalesce(contact.name, '') OR new.timezone <> coalesce(contact.timezone, ''))
+    RETURNING contact.id
+    """
+)
+
+NAME_LEADS = text(
+    """
+    UPDATE dripiq_app.tenant_leads AS lead SET name = new.name, updated_at = :now
+    FROM unnest(CAST(:ids AS text[]), CAST(:names AS text[])) AS new (id, name)
+    WHERE lead.tenant_id = :tenant_id AND lead.id = new.id AND coalesce(lead.name, '') = ''
+    RETURNING lead.id
+    """
+)
+"""A lead that has a name keeps it: it is others' too."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewContact:
@@ -66,12 +88,24 @@ def lock_imports(connection: Connection, tenant_id: str) -> None:
     connection.execute(LOCK_IMPORTS, {"tenant_id": tenant_id})
 
 
-def read_known(
-    connection: Connection, tenant_id: str, emails: Sequence[str], refs: Sequence[str]
-) -> tuple[set[str], set[str]]:
-    """The addresses (stored form) and external references among these that the tenant's contacts have, and any others of those contacts."""
-    rows = connection.execute(READ_KNOWN, {"tenant_id": tenant_id, "emails": list(emails), "refs": list(refs)}).all()
-    return {row.email for row in rows if row.email}, {row.external_ref for row in rows if row.external_ref}
+def read_known(connection: Connection, tenant_id: str, emails: Sequence[str], refs: Sequence[str]) -> Sequence[Any]:
+    """The tenant's contacts with one of these addresses (stored form) or external references: id, lead_id, email, external_ref."""
+    return connection.execute(READ_KNOWN, {"tenant_id": tenant_id, "emails": list(emails), "refs": list(refs)}).all()
+
+
+def update_contacts(
+    connection: Connection, tenant_id: str, values: Sequence[tuple[str, str | None, str | None]], now: datetime
+) -> set[str]:
+    """Give contacts (id, name, time zone; None leaves what is there) their values; the ids of those that changed."""
+    ids, names, zones = zip(*values, strict=True) if values else ((), (), ())
+    parameters = {"tenant_id": tenant_id, "ids": list(ids), "names": list(names), "zones": list(zones), "now": now}
+    return set(connection.execute(UPDATE_CONTACTS, parameters).scalars())
+
+
+def name_leads(connection: Connection, tenant_id: str, names: Mapping[str, str], now: datetime) -> set[str]:
+    """Name leads (by id) that have no name; the ids of those that had none."""
+    parameters = {"tenant_id": tenant_id, "ids": list(names), "names": list(names.values()), "now": now}
+    return set(connection.execute(NAME_LEADS, parameters).scalars())
 
 
 def read_leads(connection: Connection, tenant_id: str, names: Sequence[str]) -> dict[str, str]:
