@@ -87,9 +87,9 @@ Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; each field's variable is its name in capitals after `DRIPIQ_`."""
+    """Everything that can be set; each field's variable is its name in capitals after `DRIPIQ_`; an empty one is not set."""
 
-    model_config = SettingsConfigDict(env_prefix="DRIPIQ_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DRIPIQ_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     database_url: SecretStr | None = Field(
         default=None,
@@ -317,6 +317,13 @@ class Settings(BaseSettings):
         """The direct URL; None for dripiq's own database."""
         url = self.direct_url or self.database_url
         return url.get_secret_value() if url is not None else None
+
+
+def unknown_settings() -> list[str]:
+    """The variables of this process that are named as settings are, and are none, nor the place of another's secret."""
+    known = {f"DRIPIQ_{name}".upper() for name in Settings.model_fields}
+    known |= {value.removeprefix("env:") for value in os.environ.values() if value.startswith("env:")}
+    return sorted(name for name in os.environ if name.startswith("DRIPIQ_") and name not in known)
 
 
 def load_settings(**overrides: Any) -> Settings:

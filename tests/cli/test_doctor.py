@@ -146,3 +146,13 @@ def test_a_dkim_key_is_judged(texts: list[str], code: str) -> None:
 )
 def test_dmarc_is_judged_by_its_own_record_or_the_one_above(found: dict[str, list[str]], code: str) -> None:
     assert judge_dmarc("m.x.test", found).code == code
+
+
+def test_a_setting_that_is_misspelt_is_named_and_an_empty_one_is_not_set(dripiq: Dripiq) -> None:
+    findings = dripiq("doctor", "--json", public_url="", publik_url="https://example.com").json["findings"]
+    said = {finding["code"]: (finding["what"], finding["said"]) for finding in findings}
+    assert "no_public_url" in said
+    assert said["unknown_setting"] == (
+        "DRIPIQ_PUBLIK_URL",
+        'There is no such setting (did you mean "DRIPIQ_PUBLIC_URL"?).',
+    )

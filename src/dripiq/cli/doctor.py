@@ -83,7 +83,13 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
     from datetime import UTC, datetime
 
     from dripiq.channels.sendgrid_events import verify_signature
+    from dripiq.config import Settings, unknown_settings
+    from dripiq.domain.plan.faults import did_you_mean
 
+    known = [f"DRIPIQ_{name}".upper() for name in Settings.model_fields]
+    for name in unknown_settings():
+        said = f"There is no such setting{did_you_mean(name, known)}."
+        yield Finding(name, Level.WARNING, "unknown_setting", said)
     url = settings.public_url
     if url is None:
         said = "DRIPIQ_PUBLIC_URL is not set, so mails carry no unsubscribe link."
