@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 
+from dripiq.channels.own_events import Seen
 from dripiq.domain.errors import InputError
+from dripiq.domain.events import EventType
 from dripiq.engine import replay as module
+from dripiq.engine.normalise import normalise
+from dripiq.engine.notice import notice
 from dripiq.engine.replay import Report, Scope, plan_replay, replay
 from tests.engine.conftest import NOON, World, email_plan
 
 DAY = timedelta(days=1)
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 TWO_MAILS = email_plan(
     {
         "id": "intro",
@@ -267,6 +272,27 @@ def test_what_the_database_refuses_costs_its_delivery_alone(sent: World) -> None
     sent.execute("ALTER TABLE dripiq_app.message_events ADD CHECK (url <> 'https://example.com/bad')")
     report = replayed(sent, apply=True)
     assert (report.refused, report.events, report.deliveries) == (1, Counter(clicked=2), 3)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_how_sure_a_click_is_does_not_depend_on_when_its_company_was_worked(world: World, *, apart: bool) -> None:
+    """One that came too soon after the mail is a machine's for that alone, and makes none of the next on the same link."""
+    world.enroll(TWO_MAILS)
+    world.work()
+    for second in (9, 10):
+        at = NOON + timedelta(seconds=second)
+        click = Seen(
+            EventType.CLICKED, world.message(), at, "https://example.com/", None, BROWSER, "GET", prefetch=False
+        )
+        with world.database.begin() as connection:
+            notice(connection, world.tenant_id, click, at)
+        if apart:
+            world.clock.time = at + timedelta(seconds=4.5)
+            normalise(world.database, world.clock, world.tenant_id)
+    world.clock.time = NOON + timedelta(minutes=1)
+    normalise(world.database, world.clock, world.tenant_id)
+    graded = world.rows("SELECT confidence FROM dripiq_app.message_events ORDER BY event_at")
+    assert ([row.confidence for row in graded], replayed(world).differing) == (["machine", "human"], 0)
 
 
 def test_no_time_is_no_scope(world: World) -> None:

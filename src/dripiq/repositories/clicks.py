@@ -5,14 +5,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from dripiq.domain.attention import Click
-from dripiq.domain.states import Confidence
+from dripiq.domain.attention import Click, by_request
+from dripiq.domain.events import EventType
 
 MOST_WAITING = 500
 
 READ_CLICKS = text(
     """
-    SELECT outbound_message_id, event_at, url, confidence FROM dripiq_app.message_events
+    SELECT outbound_message_id, event_at, url, coalesce(user_agent, '') AS user_agent,
+        coalesce(payload ->> 'method', 'GET') AS method, coalesce(payload ->> 'prefetch', 'false') = 'true' AS prefetch
+    FROM dripiq_app.message_events
     WHERE tenant_id = :tenant_id AND outbound_message_id = ANY (CAST(:message_ids AS text[])) AND event_at BETWEEN :since AND :until
         AND event_type = 'clicked' AND provider = :provider
     """
@@ -36,7 +38,7 @@ def read_clicks(
     since: datetime,
     until: datetime,
 ) -> list[Click]:
-    """The stored clicks on these messages' links from one time to another."""
+    """The stored clicks on these messages' links from one time to another, each as sure as it is by itself, whatever its own company made of it."""
     if not message_ids:
         return []
     parameters = {
@@ -47,7 +49,15 @@ def read_clicks(
         "until": until,
     }
     rows = connection.execute(READ_CLICKS, parameters)
-    return [Click(row.outbound_message_id, row.event_at, row.url, Confidence(row.confidence)) for row in rows]
+    return [
+        Click(
+            row.outbound_message_id,
+            row.event_at,
+            row.url,
+            by_request(EventType.CLICKED, row.method, row.user_agent, is_prefetch=row.prefetch),
+        )
+        for row in rows
+    ]
 
 
 def read_waiting(connection: Connection, tenant_id: str, provider: str, until: datetime) -> list[bytes]:
