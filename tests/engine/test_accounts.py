@@ -53,7 +53,7 @@ def give(world: World, sender_id: str, server: Server, user: str, secret: str) -
         give_account(connection, world.tenant_id, sender_id, smtp, now=world.clock.time)
 
 
-def froms(server: Server) -> set[str]:
+def senders_of(server: Server) -> set[str]:
     return {str(message_from_bytes(raw)["From"]) for raw in server.received}
 
 
@@ -107,7 +107,7 @@ def test_each_account_gets_its_own_senders_mail_and_a_wrong_password_holds_up_th
             worker = Worker(outbox, Pace())
             await worker.run_until_idle()
             assert (len(anns.received), len(bobs.received)) == (count[ann], 0)
-            assert froms(anns) == {"Sender <ann@team.test>"}
+            assert senders_of(anns) == {"Sender <ann@team.test>"}
             # The others', and the other tenant's, leave as ever.
             assert len(crowd.mails()) == count[crowd.sender_id] + 2
             held_up = reasons(crowd, bob)
@@ -124,7 +124,7 @@ def test_each_account_gets_its_own_senders_mail_and_a_wrong_password_holds_up_th
             await accounts.close()  # as by a new worker: this one leaves the server alone for some seconds
             crowd.clock.pass_(hours=1)
             await worker.run_until_idle()
-            assert (len(bobs.received), froms(bobs)) == (count[bob], {"Sender <bob@team.test>"})
+            assert (len(bobs.received), senders_of(bobs)) == (count[bob], {"Sender <bob@team.test>"})
             assert (len(anns.received), len(accounts)) == (count[ann], 1)
             await accounts.close()
             assert len(accounts) == 0
