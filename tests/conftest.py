@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,10 @@ hypothesis.settings.load_profile("dripiq")
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that the run began with makes its folder; xdist's workers inherit the name in their environment."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # of a run in the background, which what tests interrupt must not inherit
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return
     parent = (
