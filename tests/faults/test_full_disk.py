@@ -6,6 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,10 @@ from sqlalchemy.exc import OperationalError
 
 from dripiq.db.session import make_engine
 from dripiq.engine.ingest import ingest
-from tests.conftest import EXTERNAL_SERVER, Server
+from tests.conftest import RUN_FOLDER, Server
 from tests.engine.conftest import NOON, World, email_plan, settle_tenant
 from tests.engine.smtp_server import Server as MailServer
+from tests.faults.ground import own_server
 from tests.processes import eventually, worker
 
 SENDS = 400
@@ -27,13 +29,21 @@ SIZE = "64m"
 
 
 @pytest.fixture
-def small_disk(postgres_server: Server) -> Iterator[Path]:
+def own() -> Iterator[tuple[Server, str]]:
+    """A server of the test's own, and its template: one with a full disk can checkpoint no more, and so drops nobody's database."""
+    with (
+        tempfile.TemporaryDirectory(prefix="full-disk-", dir=os.environ[RUN_FOLDER]) as folder,
+        own_server(Path(folder)) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
     """A file system of its own, which PostgreSQL may write to."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small disk")
-    if EXTERNAL_SERVER in os.environ:
-        pytest.skip("the server's disks are its own")
-    folder = postgres_server.run_folder / f"disk-{secrets.token_hex(4)}"
+    folder = Path(os.environ[RUN_FOLDER]) / f"disk-{secrets.token_hex(4)}"
     folder.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], capture_output=True, check=False
@@ -47,30 +57,29 @@ def small_disk(postgres_server: Server) -> Iterator[Path]:
 
 
 @pytest.fixture
-def cramped(postgres_server: Server, template_database: str, small_disk: Path, tmp_path: Path) -> Iterator[World]:
+def cramped(small_disk: Path, own: tuple[Server, str], tmp_path: Path) -> Iterator[World]:
     """A tenant whose whole database lies on the small disk (PostgreSQL's log of writes does not)."""
-    url = postgres_server.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    name = f"{postgres_server.prefix}_{secrets.token_hex(6)}"
+    server, template = own
+    url = server.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url, autocommit=True) as admin:
         (directory,) = admin.execute("SHOW data_directory").fetchone() or ()
         owner = Path(directory).stat()
         (home := small_disk / "postgres").mkdir()
         os.chown(home, owner.st_uid, owner.st_gid)
-        admin.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(sql.Identifier(name), str(home)))
+        admin.execute(sql.SQL("CREATE TABLESPACE cramped LOCATION {}").format(str(home)))
         admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} TABLESPACE {}").format(
-                sql.Identifier(name), sql.Identifier(template_database), sql.Identifier(name)
-            )
+            sql.SQL("CREATE DATABASE cramped TEMPLATE {} TABLESPACE cramped").format(sql.Identifier(template))
         )
-        engine = make_engine(postgres_server.address(name))
+        engine = make_engine(server.address("cramped"))
         try:
             made = World(engine, tmp_path / "mail")
             made.tenant_id, made.sender_id, made.contacts = settle_tenant(engine, SENDS)
             yield made
         finally:
             engine.dispose()
-            postgres_server.drop(name)
-            admin.execute(sql.SQL("DROP TABLESPACE {}").format(sql.Identifier(name)))
+            (small_disk / "ballast").unlink(missing_ok=True)
+            server.drop("cramped")
+            admin.execute("DROP TABLESPACE cramped")
 
 
 def fill(disk: Path) -> Path:
