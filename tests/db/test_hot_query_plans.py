@@ -16,7 +16,8 @@ from dripiq.schema import Base
 from dripiq.simulate.bulk_rows import Scale
 from dripiq.simulate.bulk_seed import seed_bulk
 from dripiq.simulate.explain import PLAN_MODES, Run, explain
-from dripiq.simulate.hot_queries import HotQuery, hot_queries
+from dripiq.simulate.hot_queries.listing import hot_queries
+from dripiq.simulate.hot_queries.query import HotQuery
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WHOLE = Scale(events=100_000, messages=100_000, actions=100_000, campaigns=20_000, tenants=50)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from dripiq.cli.main import run
 from dripiq.schema import Base
 from dripiq.schema.drawing import render
-from dripiq.simulate.hot_queries import hot_queries
+from dripiq.simulate.hot_queries.listing import hot_queries
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -24,7 +24,7 @@ from dripiq.repositories.bulk_samples import (
 )
 from dripiq.schema import Base
 from dripiq.simulate.explain import PLAN_MODES, Run, explain
-from dripiq.simulate.hot_queries import hot_queries
+from dripiq.simulate.hot_queries.listing import hot_queries
 
 SAMPLE = 100
 PATIENCE_SECONDS = 20

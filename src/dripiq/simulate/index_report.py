@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from dripiq.simulate.explain import PLAN_MODES, Run
-from dripiq.simulate.hot_queries import hot_queries
+from dripiq.simulate.hot_queries.listing import hot_queries
 from dripiq.simulate.index_costs import PATIENCE_SECONDS, SAMPLE, TICKET_INDEXES, IndexCost, Measured
 
 Runs = Mapping[tuple[str, str], Run]
