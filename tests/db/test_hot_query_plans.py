@@ -28,7 +28,7 @@ MOST_GROWTH = 1.3
 GROWING = {"queue.CLAIM_DUE", "intake.INSERT_EVENTS", "standing.READ_RECORDED"}
 """Claims and events. The bound on pages holds for all; of the others, what looks like growth here is an index's next level (see `docs/indexes.md`)."""
 
-SMALL_TABLES = {"outbox.READ_SUPPRESSED", "intake.FINISH_DELIVERIES"}
+SMALL_TABLES = {"preparing.READ_SUPPRESSED", "intake.FINISH_DELIVERIES"}
 """Whose tables are a few pages here, so that reading all of them is right; `docs/indexes.md` has them at full size."""
 
 Runs = dict[tuple[str, str], Run]

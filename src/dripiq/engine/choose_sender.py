@@ -15,7 +15,7 @@ from dripiq.domain.rotation import Chosen, SenderChoice, take_turn
 from dripiq.domain.sender_health import PAUSE_CODES
 from dripiq.domain.states import ValidationStatus
 from dripiq.repositories import EmailSenderIdentityRepository
-from dripiq.repositories.outbox import read_senders
+from dripiq.repositories.preparing import read_senders
 from dripiq.repositories.senders import read_kept, read_turns
 from dripiq.schema import EmailSenderIdentity
 

@@ -21,7 +21,7 @@ from dripiq.domain.rotation import say_choice
 from dripiq.domain.sender_health import PauseReason
 from dripiq.domain.states import CampaignStatus, Channel, ValidationResult, ValidationStatus
 from dripiq.repositories.limits import read_buckets, read_limits
-from dripiq.repositories.outbox import read_senders, read_suppressed, read_validated
+from dripiq.repositories.preparing import read_senders, read_suppressed, read_validated
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dripiq.domain.plan.model import Node, Plan
 from dripiq.domain.plan_diff import Repeat, text_hash
 from dripiq.domain.replan import sends_ahead
 from dripiq.domain.variants import content_of
-from dripiq.repositories.outbox import read_senders
+from dripiq.repositories.preparing import read_senders
 from dripiq.repositories.replanning import read_recipients, read_sent
 
 _LINK: Final = "https://dripiq.invalid/unsubscribe/x"

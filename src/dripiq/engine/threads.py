@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from dripiq.domain.contents import Sent, Thread, thread_of
 from dripiq.domain.plan.model import Node, Plan
-from dripiq.repositories.outbox import read_sent
+from dripiq.repositories.preparing import read_sent
 
 
 def read_threads(

@@ -26,13 +26,8 @@ from dripiq.engine.gate_facts import read_gate_facts
 from dripiq.engine.plan_cache import plans_of
 from dripiq.engine.react import answer
 from dripiq.engine.threads import read_threads
-from dripiq.repositories.outbox import (
-    Draft,
-    Stored,
-    insert_prepared,
-    read_sends,
-    read_tenant,
-)
+from dripiq.repositories.outbox import Draft, Stored, insert_prepared
+from dripiq.repositories.preparing import read_sends, read_tenant
 from dripiq.repositories.queue import ClaimedAction, Lease, PutBack, put_back
 from dripiq.repositories.sending_lock import lock_shared
 from dripiq.repositories.standing import lock_campaigns

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from dripiq.domain.contents import MAX_REFERENCES
-from dripiq.repositories import outbox, queue
+from dripiq.repositories import outbox, preparing, queue
 from dripiq.schema.ids import new_id
 from dripiq.simulate.hot_queries.parameters import addresses_and_domains, campaign_ids, column, of_tenant, prepared
 from dripiq.simulate.hot_queries.query import HotQuery
@@ -69,8 +69,8 @@ CLAIMING: Final = (
 
 SENDING: Final = (
     HotQuery(
-        "outbox.READ_SENDS",
-        outbox.READ_SENDS,
+        "preparing.READ_SENDS",
+        preparing.READ_SENDS,
         lambda s: of_tenant(s, token=s.leased[0].job_id, ids=column(s.leased, "id")),
         (
             "pk_scheduled_actions|ix_scheduled_actions_lease_until",
@@ -80,8 +80,8 @@ SENDING: Final = (
         30,
     ),
     HotQuery(
-        "outbox.READ_SUPPRESSED",
-        outbox.READ_SUPPRESSED,
+        "preparing.READ_SUPPRESSED",
+        preparing.READ_SUPPRESSED,
         lambda s: of_tenant(s, channel="email", values=addresses_and_domains(s)),
         (
             "uq_communication_suppressions_tenant_id_channel_value_type|"
@@ -90,15 +90,15 @@ SENDING: Final = (
         120,  # most addresses are not suppressed: about two probes for each of 100 messages, for five rows
     ),
     HotQuery(
-        "outbox.READ_VALIDATED",
-        outbox.READ_VALIDATED,
+        "preparing.READ_VALIDATED",
+        preparing.READ_VALIDATED,
         lambda s: of_tenant(s, values=column(s.campaigns, "address")),
         ("uq_email_validation_results_tenant_id_email",),
         12,
     ),
     HotQuery(
-        "outbox.READ_SENT",
-        outbox.READ_SENT,
+        "preparing.READ_SENT",
+        preparing.READ_SENT,
         lambda s: of_tenant(s, ids=campaign_ids(s), most=MAX_REFERENCES),
         ("ix_outbound_messages_tenant_id_contact_campaign_id", "pk_contact_campaigns"),
         16,
