@@ -5,11 +5,12 @@ from email import message_from_bytes
 import pytest
 
 from dripiq.channels.folder import FolderSender
+from dripiq.channels.inbound_readers import IMAP
 from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.states import Channel
+from dripiq.engine.arrive import arrive
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.loop import Pace, Worker
-from dripiq.engine.receive import IMAP, arrive
 from dripiq.schema.ids import new_id
 from tests.engine.conftest import World, email_plan, settle_tenant
 from tests.unit.test_inbound_message import arf, dsn, mail

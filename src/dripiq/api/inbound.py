@@ -20,8 +20,8 @@ from dripiq.channels.inbound_form import PROVIDER
 from dripiq.config import Settings
 from dripiq.db.session import connect
 from dripiq.domain.errors import SignatureError
+from dripiq.engine.arrive import arrive
 from dripiq.engine.clock import DatabaseClock
-from dripiq.engine.receive import arrive
 from dripiq.wiring import Database, reply_addresses
 
 _ANSWERS: dict[int | str, dict[str, object]] = {

@@ -16,15 +16,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dripiq.channels.imap import ImapMailbox, MailboxError
+from dripiq.channels.inbound_readers import IMAP
 from dripiq.domain.sender_health import Tolerance
+from dripiq.engine.arrive import arrive
 from dripiq.engine.claim import Share, claim, find_due
 from dripiq.engine.dispatch import Outbox, dispatch
 from dripiq.engine.fire import fire
 from dripiq.engine.normalise import find_tenants, normalise
 from dripiq.engine.pause_sender import pause_troubled
 from dripiq.engine.read_mailboxes import MailboxReader, Opener
-from dripiq.engine.receive import IMAP, arrive, receive
 from dripiq.engine.receive import find_tenants as find_receivers
+from dripiq.engine.receive import receive
 from dripiq.engine.resolve import settle
 from dripiq.engine.upkeep import drop_partitions, expire, make_partitions, prune_buckets
 from dripiq.repositories.queue import find_next_due

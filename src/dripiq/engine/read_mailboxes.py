@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 from dripiq.channels.imap import ImapMailbox, MailboxError
 from dripiq.domain.accounts import Mailbox
 from dripiq.domain.errors import DripiqError
+from dripiq.engine.arrive import arrive_for
 from dripiq.engine.clock import Clock
-from dripiq.engine.receive import arrive_for
 from dripiq.repositories.sender_accounts import find_mailboxes
 
 logger = logging.getLogger(__name__)
