@@ -17,7 +17,8 @@ from dripiq.channels.sendgrid import SendGridSender
 from dripiq.channels.smtp import SmtpSender
 from dripiq.channels.smtp_line import Security
 from dripiq.channels.twilio import TwilioSender
-from dripiq.config import SecretReference, Settings
+from dripiq.config.secret_reference import SecretReference
+from dripiq.config.settings import Settings
 from dripiq.db.migrate import check_current
 from dripiq.db.session import connect, make_engine
 from dripiq.domain.accounts import Account

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from dripiq.api.app import make_app
 from dripiq.api.server import serve
 from dripiq.channels.sendgrid_request import SIGNATURE_HEADER, TIMESTAMP_HEADER
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import make_engine
 from dripiq.schema.ids import new_id
 from dripiq.wiring import Database

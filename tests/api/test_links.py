@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from dripiq.channels.folder import FolderSender
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.domain.states import Channel
 from dripiq.domain.tracking import Tracked, sign
 from dripiq.engine.dispatch import Outbox

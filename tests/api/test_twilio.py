@@ -410,7 +410,7 @@ def test_a_text_that_is_delivered_again_in_other_bytes_differs_in_nothing(phones
 
 
 def test_the_link_in_a_text_is_about_texts() -> None:
-    from dripiq.config import Settings
+    from dripiq.config.settings import Settings
     from dripiq.domain.unsubscribe import read
     from dripiq.wiring import unsubscribe_links
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy import text as sql
 
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.domain.states import Channel
 from dripiq.domain.unsubscribe import Subscription, sign
 from dripiq.repositories.sending_lock import lock_shared

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from dripiq.cli.main import app
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 ON_EVERY_COMMAND = {"--json", "--help", "-h", "--version"}

@@ -18,7 +18,7 @@ from dripiq.channels.accounts import AccountSenders
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.smtp import SmtpSender
-from dripiq.config import load_settings
+from dripiq.config.environment import load_settings
 from dripiq.db.session import as_tenant
 from dripiq.domain.accounts import Account, MailServer
 from dripiq.domain.errors import ConfigurationError, InputError

@@ -19,7 +19,8 @@ from dripiq.channels import http_sender, provider_rest
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.channels.http_answers import LONGEST_REST, SETUP_REST, USUAL_REST
 from dripiq.channels.sendgrid import SendGridSender
-from dripiq.config import SecretReference, load_settings
+from dripiq.config.environment import load_settings
+from dripiq.config.secret_reference import SecretReference
 from dripiq.domain.errors import ConfigurationError
 from dripiq.domain.states import Channel
 from dripiq.domain.timing import MAX_ATTEMPTS

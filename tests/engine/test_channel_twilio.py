@@ -16,7 +16,7 @@ from dripiq.channels.base import Outcome, OutgoingMessage, Sender, Verdict
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.http_answers import SETUP_REST
 from dripiq.channels.twilio import TwilioSender
-from dripiq.config import load_settings
+from dripiq.config.environment import load_settings
 from dripiq.domain.errors import ConfigurationError
 from dripiq.domain.states import Channel, SuppressionType
 from dripiq.engine.dispatch import Outbox

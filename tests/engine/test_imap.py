@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.imap import ImapMailbox, MailboxError
-from dripiq.config import load_settings
+from dripiq.config.environment import load_settings
 from dripiq.domain.accounts import MailServer
 from dripiq.domain.states import Channel
 from dripiq.engine.dispatch import Outbox

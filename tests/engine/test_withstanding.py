@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import make_engine
 from dripiq.domain.states import Channel
 from dripiq.engine import plan_cache, steer

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import make_engine
 from dripiq.engine import plan_cache
 from dripiq.engine.clock import DatabaseClock

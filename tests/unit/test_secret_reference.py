@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dripiq.config import SecretReference, Settings, load_settings
+from dripiq.config.environment import load_settings
+from dripiq.config.secret_reference import SecretReference
+from dripiq.config.settings import Settings
 from dripiq.domain.errors import ConfigurationError
 
 

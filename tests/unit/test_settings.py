@@ -3,7 +3,7 @@
 import pytest
 
 from dripiq.cli.running import warn_of_port
-from dripiq.config import load_settings
+from dripiq.config.environment import load_settings
 from dripiq.domain.errors import ConfigurationError
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from dripiq.api import health, inbound, links, twilio, unsubscribe, webhooks
 from dripiq.api.problems import answer_errors_with_problems
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.wiring import Database
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from dripiq.api.body import read_body
 from dripiq.api.problems import ClosedError
 from dripiq.channels.inbound_form import PROVIDER
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import connect
 from dripiq.domain.errors import SignatureError
 from dripiq.engine.arrive import arrive

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dripiq.api.problems import ClosedError
 from dripiq.channels.own_events import Seen
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import connect
 from dripiq.domain.errors import DatabaseError, SignatureError
 from dripiq.domain.events import EventType

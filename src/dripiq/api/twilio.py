@@ -16,7 +16,7 @@ from dripiq.api.body import read_body
 from dripiq.api.problems import ClosedError
 from dripiq.channels.twilio_events import PROVIDER
 from dripiq.channels.twilio_request import SIGNATURE_HEADER, pack, verify_signature
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import connect
 from dripiq.engine.clock import DatabaseClock
 from dripiq.engine.ingest import ingest

@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse
 
 from dripiq.api.body import read_body
 from dripiq.api.problems import ClosedError, as_dripiq_error, retry_headers
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import as_tenant, connect
 from dripiq.domain.errors import DripiqError, InputError, SignatureError
 from dripiq.domain.unsubscribe import Subscription, read

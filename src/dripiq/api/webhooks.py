@@ -16,7 +16,7 @@ from starlette.responses import Response
 from dripiq.api.body import read_body
 from dripiq.api.problems import ClosedError
 from dripiq.channels.sendgrid_request import SIGNATURE_HEADER, TIMESTAMP_HEADER, verify_signature
-from dripiq.config import Settings
+from dripiq.config.settings import Settings
 from dripiq.db.session import connect
 from dripiq.engine.clock import DatabaseClock
 from dripiq.engine.ingest import Receipt, ingest

@@ -20,7 +20,7 @@ from dripiq.domain.sender_check import (
 
 if TYPE_CHECKING:
     from dripiq.channels.dns_records import TextRecords
-    from dripiq.config import Settings
+    from dripiq.config.settings import Settings
 
 _MOST_NAMES = 50
 """How many names one SPF record is followed through: five times what is allowed."""
@@ -55,7 +55,7 @@ def doctor(
     from dataclasses import asdict
 
     from dripiq.channels.dns_records import TextRecords
-    from dripiq.config import load_settings
+    from dripiq.config.environment import load_settings
 
     settings = load_settings()
     found = [*_settings(settings), *_database(), *_mail_server(settings)]
@@ -83,7 +83,8 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
     from datetime import UTC, datetime
 
     from dripiq.channels.sendgrid_events import verify_signature
-    from dripiq.config import Settings, unknown_settings
+    from dripiq.config.environment import unknown_settings
+    from dripiq.config.settings import Settings
     from dripiq.domain.plan.faults import did_you_mean
 
     known = [f"DRIPIQ_{name}".upper() for name in Settings.model_fields]

@@ -14,7 +14,7 @@ from dripiq.domain.errors import DatabaseError, InputError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from dripiq.config import Settings
+    from dripiq.config.settings import Settings
     from dripiq.wiring import Database
 
 
@@ -29,7 +29,7 @@ def open_database(*, check: bool = True, begin: bool = False) -> "Iterator[tuple
     Raises:
         ConfigurationError, DatabaseError: as told by `load_settings`, `running_database` and `Database.check`; `no_database`.
     """
-    from dripiq.config import load_settings
+    from dripiq.config.environment import load_settings
     from dripiq.db.embedded import has_data
     from dripiq.wiring import running_database
 
@@ -60,7 +60,7 @@ def database_in_use() -> str:
     """Which database commands work on, for people: the home of dripiq's own, or the address of another without its password."""
     from sqlalchemy import make_url
 
-    from dripiq.config import load_settings
+    from dripiq.config.environment import load_settings
 
     settings = load_settings()
     if settings.database_url is None:

@@ -18,7 +18,7 @@ from dripiq.cli.opening import open_database
 from dripiq.cli.output import JsonOption, note, say, show_json
 
 if TYPE_CHECKING:
-    from dripiq.config import Settings
+    from dripiq.config.settings import Settings
     from dripiq.engine.loop import Worker
     from dripiq.wiring import Database
 

@@ -12,7 +12,7 @@ from dripiq.domain.errors import ConfigurationError, DripiqError
 
 if TYPE_CHECKING:
     from dripiq.channels.base import Outcome, OutgoingMessage
-    from dripiq.config import Settings
+    from dripiq.config.settings import Settings
     from dripiq.domain.accounts import Account
     from dripiq.domain.sender_health import Rates
     from dripiq.schema import EmailSenderIdentity
@@ -76,7 +76,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Mail a code to a sender's address; with --code, verify the sender by it. A code is good for an hour."""
-    from dripiq.config import load_settings
+    from dripiq.config.environment import load_settings
     from dripiq.engine.register import find_tenant
     from dripiq.engine.verify_sender import ask, confirm, read_own_account
 
@@ -134,7 +134,7 @@ def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
     """List a tenant's senders: who may send, who is paused and why, and how many mails bounced or were complained of."""
     from sqlalchemy.orm import Session
 
-    from dripiq.config import load_settings
+    from dripiq.config.environment import load_settings
     from dripiq.db.session import as_tenant
     from dripiq.domain.sender_health import Rates
     from dripiq.engine.register import find_tenant

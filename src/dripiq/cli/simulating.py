@@ -158,7 +158,7 @@ def _duration(text: str | None) -> timedelta | None:
 @contextmanager
 def _database() -> "Iterator[Engine]":
     """A database that lives as long as this lasts, on the configured server or on one of dripiq's own that keeps nothing else."""
-    from dripiq.config import load_settings
+    from dripiq.config.environment import load_settings
     from dripiq.simulate.rehearsal_database import temporary_database
 
     settings = load_settings()

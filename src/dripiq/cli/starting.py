@@ -68,7 +68,7 @@ def start_campaigns(
 
 def warn_of_links(document: dict[str, Any]) -> None:
     """Say that links need settings, where they are not made here: the workers may have them."""
-    from dripiq.config import load_settings
+    from dripiq.config.environment import load_settings
 
     if load_settings().public_url is None and _uses_links(parse_plan(document)):
         note(

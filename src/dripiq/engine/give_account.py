@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from dripiq.config import SecretReference
+from dripiq.config.secret_reference import SecretReference
 from dripiq.domain.accounts import SECURITIES, MailServer
 from dripiq.domain.errors import InputError, NotFoundError
 from dripiq.engine.caller import connection_of, time_of

@@ -1,21 +1,17 @@
-"""How is this process set up?
+"""What can be set, and which settings fit together?
 
-The only reader of the environment: every setting is a variable `DRIPIQ_…`, checked once at the start. Keys and passwords of providers are named by reference
-(`env:NAME`, `file:PATH`) and read when they are needed; what is a secret itself is held as one. Neither is ever printed.
+Keys and passwords of providers are named by reference (`env:NAME`, `file:PATH`) and read when they are needed; what is a secret itself is held as one. Neither
+is ever printed.
 """
 
-import os
-import re
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from dripiq.domain.errors import ConfigurationError
-from dripiq.domain.setting_faults import say_setting
+from dripiq.config.secret_reference import Reference, SecretReference
 
 
 def _in_seconds(value: object) -> object:
@@ -26,56 +22,6 @@ def _in_seconds(value: object) -> object:
         return value
 
 
-_REFERENCE = re.compile(r"(?s:(env):([A-Za-z_][A-Za-z0-9_]{0,127})|(file):(.{1,4000}))")
-
-
-@dataclass(frozen=True, slots=True)
-class SecretReference:
-    """Where a secret lies: `env:NAME`, a variable of this process, or `file:PATH`, a file's text without space at its ends.
-
-    It is read at each use, so that a secret may change under a running process; a reference may be stored, logged and shown.
-    """
-
-    kind: str
-    place: str
-
-    @classmethod
-    def parse(cls, text: str) -> "SecretReference":
-        """Raises ConfigurationError: `secret_reference`, without repeating the text, which may be the secret itself."""
-        found = _REFERENCE.fullmatch(text)
-        if found is None:
-            raise ConfigurationError(
-                "A secret is named, not given: write env:NAME for a variable, or file:PATH for a file.",
-                code="secret_reference",
-            )
-        return cls(found[1] or found[3], found[2] or found[4])
-
-    def get_secret_value(self) -> str:
-        """The secret. Raises ConfigurationError: `secret_missing`, where there is none."""
-        try:
-            value = os.environ.get(self.place, "") if self.kind == "env" else Path(self.place).read_text()
-        except (OSError, ValueError):
-            value = ""
-        if not value.strip():
-            raise ConfigurationError(
-                f"There is no secret at {self}: set the variable, or write the file so that this process can read it.",
-                code="secret_missing",
-                facts={"reference": str(self)},
-            )
-        return value.strip()
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.place}"
-
-
-def _as_reference(value: object) -> object:
-    try:
-        return SecretReference.parse(value) if isinstance(value, str) else value
-    except ConfigurationError as error:
-        raise ValueError(error.message) from None
-
-
-Reference = Annotated[SecretReference, BeforeValidator(_as_reference)]
 Seconds = Annotated[timedelta, BeforeValidator(_in_seconds), Field(gt=timedelta(0), le=timedelta(days=30))]
 
 
@@ -317,28 +263,3 @@ class Settings(BaseSettings):
         """The direct URL; None for dripiq's own database."""
         url = self.direct_url or self.database_url
         return url.get_secret_value() if url is not None else None
-
-
-def unknown_settings() -> list[str]:
-    """The variables of this process that are named as settings are, and are none, nor the place of another's secret."""
-    known = {f"DRIPIQ_{name}".upper() for name in Settings.model_fields}
-    known |= {value.removeprefix("env:") for value in os.environ.values() if value.startswith("env:")}
-    return sorted(name for name in os.environ if name.startswith("DRIPIQ_") and name not in known)
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment; `overrides` (a command's options) go before it.
-
-    Raises:
-        ConfigurationError: naming each variable that is wrong and why, without repeating values (one may be a secret).
-    """
-    try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
-    except ValidationError as error:
-        faults = [
-            say_setting(fault["loc"], fault["type"], fault.get("ctx", {}))
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
-        raise ConfigurationError(
-            f"The settings are not right: {'; '.join(faults)}.", facts={"faults": faults}
-        ) from None
