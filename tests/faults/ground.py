@@ -125,10 +125,20 @@ class Playing:
                     life.signal(signal.SIGCONT)
             await asyncio.sleep(0.05)
 
-    def end(self) -> list[str]:
-        """Ask all processes to end; what was wrong with how they did."""
+    async def come_to_an_end(self) -> list[str]:
+        """Wait until nothing is left to do, and end all processes; what was wrong with how they did.
+
+        Those that were to fall end first: what one that was woken hands over yet is answered by people, and others have to hear it.
+        """
+        quiet = await self.until_quiet()
+        wrong = await asyncio.to_thread(self._end, self.armed)
+        quiet = quiet and await self.until_quiet()
+        wrong += await asyncio.to_thread(self._end, [life for life in self.lives if life not in self.armed])
+        return wrong if quiet else [f"not quiet after {PATIENCE:.0f} s", *wrong]
+
+    def _end(self, lives: Sequence[Life]) -> list[str]:
         wrong = []
-        for life in self.lives:
+        for life in lives:
             code = life.end(10)
             # One that was asked to end before it had begun ends of the signal.
             if code not in (0, -signal.SIGTERM) and not (code == -signal.SIGKILL and life in self.fallen):
@@ -145,9 +155,10 @@ class Playing:
         return False
 
     async def is_quiet(self) -> bool:
-        """Whether there is nothing left to do, twice in a row."""
+        """Whether nobody sleeps and there is nothing left to do, twice in a row."""
         for pause in (0.2, 0.0):
-            if self.people.waiting or await asyncio.to_thread(self.undone):
+            asleep = any(life.frozen for life in self.armed)
+            if asleep or self.people.waiting or await asyncio.to_thread(self.undone):
                 return False
             await asyncio.sleep(pause)
         return True

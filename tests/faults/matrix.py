@@ -134,8 +134,7 @@ async def run_case(ground: Ground, case: Case) -> Outcome:
             play.start("serve", port=str(play.port))
         elif not over_http:
             play.start()
-        trouble = [] if await play.until_quiet() else [f"not quiet after {PATIENCE:.0f} s"]
-        trouble += await asyncio.to_thread(play.end)
+        trouble = await play.come_to_an_end()
         verdict = await asyncio.to_thread(_judge, play, late=enrolling)
         fell = len(play.fallen)
     return Outcome(case, reached, fell, len(play.sink.received), time.monotonic() - began, verdict, tuple(trouble))
