@@ -35,6 +35,7 @@ WHOSE_IS_IT = {
     "FIND_ORPHANS": "which tenants have messages in doubt",
     "FIND_OLD_DOUBTS": "which tenants' doubts are to be settled",
     "FIND_TROUBLED_TENANTS": "which tenants' senders bounce or are complained of; what to do is then asked tenant by tenant",
+    "FIND_HOLDING_TENANTS": "which tenants have a paused sender; what is held for it is then asked tenant by tenant",
     "FIND_MAILBOXES": "which mailboxes a worker has to read, of all tenants",
     "FIND_IDLE_TENANTS": "whose buckets are to be pruned, tenant by tenant",
     "FIND_PAUSED_TENANTS": "whose sending is switched off, for the list of all tenants",

@@ -24,6 +24,7 @@ from dripiq.engine.explain import explain
 from dripiq.engine.loop import Pace, Worker
 from dripiq.engine.pause_sender import pause_sender, resume_sender, weigh_sender
 from dripiq.engine.preview import people_of_tenant, preview
+from dripiq.engine.replan import replan
 from dripiq.repositories.sending_lock import lock_exclusive
 from dripiq.schema.ids import new_id
 from tests.engine.conftest import NOON, ONE_MAIL, World, email_plan
@@ -171,7 +172,9 @@ def test_a_paused_sender_sends_nothing_more_explain_says_why_and_resuming_releas
         (after,) = explain(connection, crowd.tenant_id, theirs, now=NOON).campaigns
     for said, prospect in ((before, Prospect.HOLDS), (after, Prospect.HELD)):
         assert (said.prospect, said.closed.code if said.closed else None) == (prospect, "sender_paused")
-        assert said.helps == f"dripiq senders resume second@example.com --tenant {crowd.tenant_id}"
+        assert said.helps == (
+            f"dripiq senders resume second@example.com --tenant {crowd.tenant_id}; it goes on by itself once another sender is its"
+        )
         assert said.next is not None
         assert said.next.at is None
     assert resume(crowd, second) == share[second]
@@ -332,12 +335,15 @@ def test_explain_names_the_paused_sender_of_the_message_that_is_answered(world: 
     pause(world, first)
     world.clock.pass_(days=2)
     world.work()
+    assert (
+        world.work().done["sends_released"] == 0
+    )  # whoever wrote what it answers is its sender, whatever the campaign names
     with world.database.connect() as connection:
         (said,) = explain(connection, world.tenant_id, world.contacts[0], now=world.clock.time).campaigns
     assert said.closed is not None
     assert said.send is not None
     assert (said.closed.code, said.send.from_address) == ("sender_paused", "first@example.com")
-    assert said.helps == f"dripiq senders resume first@example.com --tenant {world.tenant_id}"
+    assert (said.helps or "").startswith(f"dripiq senders resume first@example.com --tenant {world.tenant_id};")
 
 
 def test_sends_that_wait_for_the_sending_lock_while_their_sender_is_paused_are_put_off(crowd: World) -> None:
@@ -383,3 +389,37 @@ def test_a_sender_of_no_weight_gets_nobody_new_and_goes_on_with_those_it_wrote_t
     assert second in {sender for sender, _ in before.values()}
     assert {c: chosen[c].sender_id for c in before} == {c: sender for c, (sender, _) in before.items()}
     assert {chosen[c].sender_id for c in crowd.contacts[25:]} == {crowd.sender_id}
+
+
+def test_what_is_held_for_a_paused_sender_goes_on_by_itself_once_another_sender_is_its(crowd: World) -> None:
+    """The default moved, a plan names another; who has the paused one still waits."""
+    other = add_sender(crowd, "second@example.com", weight=0)
+    crowd.execute("UPDATE dripiq_app.email_sender_identities SET rotation_weight = 0")
+    named = email_plan({"id": "intro", "senderIdentityId": crowd.sender_id})
+    moved = email_plan({"id": "intro", "senderIdentityId": crowd.sender_id, "subject": "To be moved"})
+    stays, moves, follows = crowd.contacts[:3], crowd.contacts[3:6], crowd.contacts[6:]
+    crowd.enroll(named, stays)
+    crowd.enroll(moved, moves)
+    crowd.enroll(ONE_MAIL, follows)
+    pause(crowd, crowd.sender_id)
+    crowd.work()
+    held = "SELECT count(*) FROM dripiq_app.scheduled_actions WHERE status = 'held' AND reason = 'sender_paused'"
+    assert (crowd.value(held), crowd.mails()) == (50, [])
+    with crowd.database.connect() as connection:
+        (before,) = explain(connection, crowd.tenant_id, follows[0], now=NOON).campaigns
+    assert before.helps is not None
+    assert before.helps.startswith("dripiq senders resume sender@example.com")
+    assert before.helps.endswith("; it goes on by itself once another sender is its")
+    crowd.execute("UPDATE dripiq_app.email_sender_identities SET is_default = false")
+    crowd.execute("UPDATE dripiq_app.email_sender_identities SET is_default = true WHERE id = :id", id=other)
+    with crowd.database.begin() as connection:
+        anew = email_plan({"id": "intro", "senderIdentityId": other})
+        replan(connection, crowd.tenant_id, anew, since=parse_plan(moved).plan_hash, now=crowd.clock.time)
+    with crowd.database.connect() as connection:
+        (after,) = explain(connection, crowd.tenant_id, follows[0], now=NOON).campaigns
+        (still,) = explain(connection, crowd.tenant_id, stays[0], now=NOON).campaigns
+    assert after.helps == "its sender is second@example.com by now, and not paused: it goes on by itself"
+    assert still.helps == before.helps
+    assert crowd.work().done["sends_released"] == 44  # the other plan has let go of its own
+    assert (crowd.value(held), len(crowd.mails())) == (3, 47)
+    assert crowd.rows("SELECT DISTINCT sender_identity_id FROM dripiq_app.outbound_messages") == [(other,)]

@@ -25,6 +25,7 @@ from dripiq.domain.limits import Period
 from dripiq.domain.states import Channel, LimitScope, Resolution, SuppressionScope, SuppressionSource, SuppressionType
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.dispatch.prepare import prepare
+from dripiq.engine.enroll import enroll
 from dripiq.engine.give_account import give_account
 from dripiq.engine.import_contacts import import_contacts
 from dripiq.engine.limit import set_limit
@@ -254,6 +255,19 @@ def live_through_everything(world: World) -> None:
         confirm(connection, world.tenant_id, "second@example.com", code, SECRET, world.clock.now(connection))
     with world.database.begin() as connection:
         pause_sender(connection, world.tenant_id, "second", now=world.clock.now(connection))
+        enroll(
+            connection,
+            world.tenant_id,
+            ONE_MAIL,
+            world.contacts,
+            sender_identity_id="second",
+            now=world.clock.now(connection),
+        )
+    world.work(world.worker(ScriptedSender()))  # held for it, and then no more its
+    world.execute(
+        "UPDATE dripiq_app.contact_campaigns SET sender_identity_id = NULL, sender_choice = NULL, updated_at = updated_at + interval '1 microsecond'"
+    )
+    world.work(world.worker(ScriptedSender()))
     with world.database.begin() as connection:
         resume_sender(connection, world.tenant_id, "second", now=world.clock.now(connection))
     with world.database.begin() as connection:

@@ -47,14 +47,17 @@ _SAID: Final[Mapping[str, str]] = {
     "resumed_meanwhile": "the campaign was resumed",
 }
 
+_RESUME: Final = "dripiq senders resume {sender} --tenant {tenant}; it goes on by itself once another sender is its"
+
 _HELPS: Final[Mapping[str, str]] = {
     "tenant_paused": "dripiq tenants resume {tenant} switches it on again, and releases what it held",
     "campaign_paused": "dripiq campaign resume {campaign}",
     "sender_missing": "dripiq senders add EMAIL --verified --tenant {tenant}",
     "sender_unverified": "dripiq senders add {sender} --verified --tenant {tenant}",
-    "sender_paused": "dripiq senders resume {sender} --tenant {tenant}",
-    "sender_paused_bounces": "see to the list, then: dripiq senders resume {sender} --tenant {tenant}",
-    "sender_paused_complaints": "see to whom you write and what, then: dripiq senders resume {sender} --tenant {tenant}",
+    "sender_paused": _RESUME,
+    "sender_paused_bounces": "see to the list, then: " + _RESUME,
+    "sender_paused_complaints": "see to whom you write and what, then: " + _RESUME,
+    "sender_changed": "its sender is {sender} by now, and not paused: it goes on by itself",
     "template_missing": "give the contact the value (dripiq contacts import CSV --update --tenant {tenant}), then: dripiq campaign resume {campaign}",
     "template_syntax": "start the campaign anew on a plan without the fault",
     "template_failed": "see to the contact's values, then: dripiq campaign resume {campaign}",

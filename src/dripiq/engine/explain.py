@@ -21,6 +21,7 @@ from dripiq.domain.moves import SEND, Contact, Happened, OpenAction, State
 from dripiq.domain.outlook import by_itself, obstacle, open_send, ways_on
 from dripiq.domain.plan.durations import format_duration
 from dripiq.domain.plan.model import ALWAYS_STOP, Plan
+from dripiq.domain.sender_health import PAUSE_CODES
 from dripiq.domain.states import ActionStatus, CampaignStatus, Channel, MessageStatus
 from dripiq.domain.timing import zone_of
 from dripiq.domain.variants import content_of
@@ -177,7 +178,7 @@ def _explain_one(
         timezone=zone,
         why=why_campaign(state.status, prospect, closed, pending, following, ways, path, about.at, clock_of(zone)),
         helps=helps_with(
-            closed,
+            _as_of_now(closed, sender),
             following,
             campaign=row.id,
             tenant=about.tenant_id,
@@ -194,6 +195,12 @@ def _explain_one(
         path=path,
         messages=tuple(SentMessage(**{field: m[field] for field in _MESSAGE}) for m in messages),
     )
+
+
+def _as_of_now(closed: Closed | None, sender: Any) -> Closed | None:
+    """What is in the way now: what was held for a paused sender goes on by itself where its sender is another by now."""
+    changed = closed is not None and closed.code in PAUSE_CODES.values() and sender is not None and not sender.paused_at
+    return Closed("sender_changed", Effect.HOLD) if changed else closed
 
 
 _MESSAGE = ("id", "node", "visit", "to", "subject", "status", "attempts", "sent_at", "error_code", "last_error")

@@ -27,6 +27,7 @@ from dripiq.engine.pause_sender import pause_troubled
 from dripiq.engine.read_mailboxes import MailboxReader, Opener
 from dripiq.engine.receive import find_tenants as find_receivers
 from dripiq.engine.receive import receive
+from dripiq.engine.release import release_reassigned
 from dripiq.engine.resolve import settle
 from dripiq.engine.upkeep import drop_partitions, expire, make_partitions, prune_buckets
 from dripiq.repositories.queue import find_next_due
@@ -38,6 +39,9 @@ OWN_MAILBOXES_PAUSE = 60.0
 
 PRUNE_EVERY = 100
 """Rounds of upkeep from one pruning to the next."""
+
+RELEASE_EVERY = 6
+"""Rounds of upkeep from one look for what is held for another's sender to the next: it reads all that is held."""
 
 _WORST_PAUSE = 30.0
 """Seconds between tries while the database is away."""
@@ -234,13 +238,17 @@ class Worker:
         if self._rounds % PRUNE_EVERY == 1:
             pruned = await asyncio.to_thread(prune_buckets, outbox.database, outbox.clock)
             self.done["buckets_pruned"] += pruned.buckets_pruned
+        released = 0
+        if self._rounds % RELEASE_EVERY == 1:
+            released = await asyncio.to_thread(release_reassigned, outbox.database, outbox.clock)
+            self.done["sends_released"] += released
         if self._pace.tolerance is not None:
             self.done["senders_paused"] += await asyncio.to_thread(
                 pause_troubled, outbox.database, outbox.clock, self._pace.tolerance
             )
         if self._pace.keep_months is not None:
             await asyncio.to_thread(drop_partitions, outbox.database, outbox.clock, self._pace.keep_months)
-        if repairs.leases_returned:
+        if repairs.leases_returned or released:
             self._news["act"].set()
         return 0
 
