@@ -58,16 +58,11 @@ def read_events(raw: bytes, _received_at: datetime) -> tuple[list[ProviderEvent]
     except (ValueError, TypeError, KeyError):
         raise InputError("This is no request for a link of ours.", code="not_json") from None
     event = ProviderEvent(
-        index=0,
         provider=PROVIDER,
         event_type=seen.event,
         event_at=seen.at,
         provider_event_id=digest(raw.decode()),
-        tenant_id=None,
         message_id=seen.message_id,
-        provider_message_id=None,
-        smtp_id=None,
-        recipient=None,
         url=seen.url,
         ip=seen.ip,
         user_agent=seen.user_agent or None,

@@ -3,7 +3,7 @@
 The common form that each provider's words are translated into, by a module of its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dripiq.domain.events import EventType
@@ -18,9 +18,9 @@ class Said:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
-    """One event of a provider in dripiq's words.
+    """One event of a provider in dripiq's words; what the provider did not tell is left out.
 
     Attributes:
         index: its place in the request, from 0.
@@ -37,21 +37,21 @@ class ProviderEvent:
         said: what somebody wrote to us; its message is the last that they were sent.
     """
 
-    index: int
+    index: int = 0
     provider: str
     event_type: EventType
     event_at: datetime
     provider_event_id: str
-    tenant_id: str | None
-    message_id: str | None
-    provider_message_id: str | None
-    smtp_id: str | None
-    recipient: str | None
-    url: str | None
-    ip: str | None
-    user_agent: str | None
-    confidence: Confidence
-    payload: dict[str, object]
+    tenant_id: str | None = None
+    message_id: str | None = None
+    provider_message_id: str | None = None
+    smtp_id: str | None = None
+    recipient: str | None = None
+    url: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+    confidence: Confidence = Confidence.UNKNOWN
+    payload: dict[str, object] = field(default_factory=dict)
     channel: Channel = Channel.EMAIL
     said: Said | None = None
 

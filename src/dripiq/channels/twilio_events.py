@@ -82,7 +82,6 @@ def _reported(
     if error == _NO_SUCH_NUMBER:
         event_type = EventType.BOUNCED
     event = ProviderEvent(
-        index=0,
         provider=PROVIDER,
         event_type=event_type,
         event_at=received_at,
@@ -90,12 +89,7 @@ def _reported(
         tenant_id=query.get("dripiq_tenant") or None,
         message_id=clean_text(query.get("dripiq_message", "")) or None,
         provider_message_id=sid,
-        smtp_id=None,
         recipient=clean_text(form.get("To", "")).lower() or None,
-        url=None,
-        ip=None,
-        user_agent=None,
-        confidence=Confidence.UNKNOWN,
         payload=_payload(form),
         channel=Channel.SMS,
     )
@@ -111,14 +105,7 @@ def _closed(refused: ProviderEvent) -> ProviderEvent:
         event_at=refused.event_at,
         provider_event_id=_bounded(f"{refused.provider_event_id}:stop"),
         tenant_id=refused.tenant_id,
-        message_id=None,
-        provider_message_id=None,
-        smtp_id=None,
         recipient=refused.recipient,
-        url=None,
-        ip=None,
-        user_agent=None,
-        confidence=Confidence.UNKNOWN,
         payload=refused.payload,
         channel=Channel.SMS,
     )
@@ -126,19 +113,11 @@ def _closed(refused: ProviderEvent) -> ProviderEvent:
 
 def _written(form: Mapping[str, str], sid: str, received_at: datetime) -> ProviderEvent:
     return ProviderEvent(
-        index=0,
         provider=PROVIDER,
         event_type=_word_of(form) or EventType.REPLIED,
         event_at=received_at,
         provider_event_id=_bounded(sid),
-        tenant_id=None,
-        message_id=None,
-        provider_message_id=None,
-        smtp_id=None,
         recipient=clean_text(form.get("From", "")).lower() or None,
-        url=None,
-        ip=None,
-        user_agent=None,
         confidence=Confidence.HUMAN,
         payload=_payload(form),
         channel=Channel.SMS,

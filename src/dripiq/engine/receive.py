@@ -142,19 +142,11 @@ def _event(mail: _Mail) -> Tied | None:
         {"status": report.status, "reason": report.detail} if report is not None else {"subject": mail.inbound.subject}
     )
     event = ProviderEvent(
-        index=0,
         provider=mail.provider,
         event_type=event_type,
         event_at=_happened_at(mail),
         provider_event_id=mail.inbound.id,
-        tenant_id=None,
         message_id=mail.message.id,
-        provider_message_id=None,
-        smtp_id=None,
-        recipient=None,
-        url=None,
-        ip=None,
-        user_agent=None,
         confidence=Confidence.HUMAN if event_type is EventType.REPLIED else Confidence.UNKNOWN,
         payload={"inbound_message_id": mail.id, **{key: value for key, value in said.items() if value}},
     )

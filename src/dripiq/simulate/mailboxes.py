@@ -121,19 +121,12 @@ class Mailboxes:
 
 def _reply(event: dict[str, Any]) -> ProviderEvent:
     return ProviderEvent(
-        index=0,
         provider=REPLIES,
         event_type=EventType.REPLIED,
         event_at=datetime.fromtimestamp(event["timestamp"], UTC),
         provider_event_id=event["sg_event_id"],
         tenant_id=event["dripiq_tenant"],
         message_id=event["dripiq_message"],
-        provider_message_id=None,
-        smtp_id=None,
         recipient=event["email"],
-        url=None,
-        ip=None,
-        user_agent=None,
         confidence=Confidence.HUMAN,
-        payload={},
     )
