@@ -7,6 +7,7 @@ is answered; what it means is found out later. A link that we did not sign leads
 import ipaddress
 import logging
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import datetime
 from html import escape
 from http import HTTPStatus
@@ -49,11 +50,21 @@ def make_router(settings: Settings, database: Database) -> APIRouter:
     router = APIRouter(tags=["links"])
     clock = DatabaseClock()
 
-    def archive(tracked: Tracked, event: EventType, request: Request) -> None:
+    async def follow(request: Request, token: str, read: Callable[[str, str], Tracked]) -> Response:
+        try:
+            tracked = read(token, _secret(settings))
+        except SignatureError as error:
+            return _refusal(error)
+        await run_in_threadpool(archive, tracked, request)
+        if tracked.url is None:
+            return Response(_PIXEL, HTTPStatus.OK, _HEADERS, "image/gif")
+        return RedirectResponse(tracked.url, HTTPStatus.FOUND, _HEADERS)
+
+    def archive(tracked: Tracked, request: Request) -> None:
         try:
             with connect(database.engine) as connection, connection.begin():
                 now: datetime = clock.now(connection)
-                notice(connection, tracked.tenant_id, _seen(tracked, event, request, now), now)
+                notice(connection, tracked.tenant_id, _seen(tracked, request, now), now)
         except (DatabaseError, SQLAlchemyError) as error:  # who follows a link gets there all the same
             logger.warning("a click or an open is lost, because the database failed: %s", type(error).__name__)
 
@@ -61,23 +72,13 @@ def make_router(settings: Settings, database: Database) -> APIRouter:
     @router.get("/click/{token}", response_class=Response, responses=_ANSWERS)
     async def click(request: Request, token: str) -> Response:
         """Lead on to where the link led before it was ours."""
-        try:
-            tracked = read_click(token, _secret(settings))
-        except SignatureError as error:
-            return _refusal(error)
-        await run_in_threadpool(archive, tracked, EventType.CLICKED, request)
-        return RedirectResponse(tracked.url or "", HTTPStatus.FOUND, _HEADERS)
+        return await follow(request, token, read_click)
 
     @router.head("/open/{token}", include_in_schema=False)
     @router.get("/open/{token}", response_class=Response, responses=_ANSWERS)
     async def open_(request: Request, token: str) -> Response:
         """An image of one pixel."""
-        try:
-            tracked = read_open(token, _secret(settings))
-        except SignatureError as error:
-            return _refusal(error)
-        await run_in_threadpool(archive, tracked, EventType.OPENED, request)
-        return Response(_PIXEL, HTTPStatus.OK, _HEADERS, "image/gif")
+        return await follow(request, token, read_open)
 
     return router
 
@@ -89,10 +90,10 @@ def _secret(settings: Settings) -> str:
     return settings.secret.get_secret_value()
 
 
-def _seen(tracked: Tracked, event: EventType, request: Request, now: datetime) -> Seen:
+def _seen(tracked: Tracked, request: Request, now: datetime) -> Seen:
     said = " ".join(request.headers.get(name, "") for name in _PREFETCH).lower()
     return Seen(
-        event=event,
+        event=EventType.OPENED if tracked.url is None else EventType.CLICKED,
         message_id=tracked.message_id,
         at=now,
         url=tracked.url,
