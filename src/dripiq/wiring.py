@@ -6,11 +6,12 @@ The only place that knows them all: settings in, a database, senders, an outbox 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine, make_url
 
 from dripiq.channels.accounts import AccountSenders
-from dripiq.channels.base import Sender
+from dripiq.channels.base import Outcome, OutgoingMessage, Sender
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.imap import ImapMailbox
 from dripiq.channels.sendgrid import SendGridSender
@@ -102,10 +103,21 @@ def make_senders(settings: Settings) -> dict[Channel, Sender]:
     return senders if settings.fault is None else watch_senders(senders, Fault.parse(settings.fault).trigger())
 
 
+def file_of(settings: Settings, mail: OutgoingMessage, outcome: Outcome) -> Path | None:
+    """The file in which a mail lies that was accepted, where e-mail goes into a folder."""
+    if settings.email_channel != "folder" or outcome.provider_message_id is None:
+        return None
+    return _mail_folder(settings).absolute() / mail.tenant_id / outcome.provider_message_id
+
+
+def _mail_folder(settings: Settings) -> Path:
+    return settings.mail_folder or settings.home / "mail"
+
+
 def make_email_sender(settings: Settings) -> Sender:
     """The configured way of sending e-mail."""
     if settings.email_channel == "folder":
-        return FolderSender(settings.mail_folder or settings.home / "mail", timeout=settings.smtp_timeout)
+        return FolderSender(_mail_folder(settings), timeout=settings.smtp_timeout)
     if settings.email_channel == "sendgrid" and settings.sendgrid_key is not None:
         return SendGridSender(
             settings.sendgrid_key,

@@ -54,7 +54,7 @@ def test_what_is_quarantined_is_listed_and_shown(dripiq: Dripiq, engine: Engine)
 def test_what_a_person_routes_is_worked_like_any_delivery(dripiq: Dripiq, engine: Engine, acme: str) -> None:
     receive(engine, event())
     (stray,) = quarantined(engine)
-    assert dripiq("quarantine", "route", stray, "--tenant", "Acme").out == "Routed: 1, as 1 new deliveries\n"
+    assert dripiq("quarantine", "route", stray, "--tenant", "Acme").out == "Routed: 1, as 1 new delivery\n"
     assert quarantined(engine) == []
     assert count(engine, "webhook_deliveries", "status = 'received'") == 1
     work(engine)

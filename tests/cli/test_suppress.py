@@ -47,6 +47,11 @@ def test_addresses_domains_and_files_are_suppressed_listed_and_lifted(
         True,
     )
     assert dripiq("suppressions", "lift", "EXAMPLE.com", "--domain", "--tenant", "Acme").out == "Lifted: 1\n"
+    nowhere = dripiq("suppressions", "list", "--tenant", "Acme", "--after", "kim", "--json")
+    assert (nowhere.code, nowhere.error["code"]) == (2, "usage")
+    file.write_text("\n")
+    empty = dripiq(*arguments)
+    assert (empty.code, empty.error["code"], str(file) in empty.error["message"]) == (2, "empty_file", True)
     neither = dripiq("suppress", "--tenant", "Acme", "--json")
     assert (neither.code, neither.error["code"]) == (2, "usage")
 

@@ -1,5 +1,7 @@
 """What holds for every command."""
 
+import pytest
+
 from dripiq import __version__
 from tests.cli.conftest import Dripiq
 
@@ -23,5 +25,49 @@ def test_what_is_not_understood_is_told_in_the_form_that_was_asked_for(as_proces
     assert "--tenant" in programs.error["message"]
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "limits set nonsense --tenant Acme",
+            "Invalid value for 'SCOPE': 'nonsense' is not one of 'tenant', 'sender', 'domain'.",
+        ),
+        ("campaign list --tenant Acme --limit 0", "Invalid value for '--limit': it must be 1 or more."),
+        ("campaign list --tenant Acme --limit x", "Invalid value for '--limit': it must be a whole number."),
+        ("plan simulate p.json --open 1.5", "Invalid value for '--open': it must be 1 at most."),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_with_its_place_and_how_it_must_be(
+    dripiq: Dripiq, command: str, said: str
+) -> None:
+    people, programs = dripiq(*command.split()), dripiq(*command.split(), "--json")
+    path = " ".join(command.split()[:2])
+    assert (people.code, people.out) == (2, "")
+    assert people.err.startswith(f"Error: {said}\nUsage: dripiq {path} [OPTIONS]")
+    assert people.err.endswith(f"\n`dripiq {path} --help` explains it.\n")
+    assert programs.error == {"code": "usage", "message": said, "facts": {}}
+
+
+def test_a_group_without_a_command_shows_its_commands(dripiq: Dripiq) -> None:
+    told = dripiq("plan")
+    assert (told.code, "simulate" in told.out, told.err) == (2, True, "")
+
+
 def test_an_argument_that_is_no_text_is_refused(as_process: Dripiq) -> None:
     assert as_process("tenants", "create", "\udcff", "--json").error["code"] == "invalid_text"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("campaign stop x", 4, "There is no campaign 'x', so nothing was changed."),
+        ("campaign stop x y", 4, "There are no campaigns 'x', 'y', so nothing was changed."),
+        ("doctor --domain no_domain", 2, "'no_domain' is no domain."),
+        ("plan rollback --tenant Acme --plan zzz", 2, "'zzz' is neither a file nor the hash of a plan"),
+        ("senders account set kim@acme.example.com --tenant Acme --smtp-host h --imap-port 44", 2, "Without a host"),
+        ("senders pause kim@acme.example.com --tenant Acme", 0, "--tenant Acme lets it send again."),
+    ],
+)
+def test_what_is_not_there_is_named(dripiq: Dripiq, acme: str, command: str, code: int, said: str) -> None:
+    told = dripiq(*command.split())
+    assert (told.code, said in told.out + told.err) == (code, True)

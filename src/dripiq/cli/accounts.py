@@ -20,6 +20,7 @@ REFERENCE = "Where the password lies: env:NAME or file:PATH, as the workers read
 
 @app.command("set")
 def set_(
+    context: typer.Context,
     sender: SenderArgument,
     tenant: TenantOption,
     smtp_host: Annotated[str, typer.Option("--smtp-host", metavar="HOST", help="The SMTP server.")],
@@ -51,6 +52,11 @@ def set_(
 
     smtp = MailServer(smtp_host, smtp_port, smtp_security, smtp_user, smtp_password)
     imap = None
+    if imap_host is None and any(_was_given(context, name) for name in context.params if name.startswith("imap_")):
+        raise typer.BadParameter(
+            "Without a host no replies are read: name it, or leave the other --imap options out.",
+            param_hint="--imap-host",
+        )
     if imap_host is not None:
         login = (imap_user or smtp_user, imap_password or smtp_password)
         imap = (MailServer(imap_host, imap_port, imap_security, *login), imap_folder)
@@ -106,6 +112,11 @@ def remove(sender: SenderArgument, tenant: TenantOption, as_json: JsonOption = F
         show_json({"sender": address, "account": None})
     else:
         say(f"{address} has no account of its own any more.")
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _account(smtp: "MailServer", imap: "tuple[MailServer, str] | None") -> dict[str, Any]:

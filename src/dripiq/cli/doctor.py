@@ -56,12 +56,14 @@ def doctor(
 
     from dripiq.channels.dns_records import TextRecords
     from dripiq.config.environment import load_settings
+    from dripiq.domain.states import Channel, SuppressionScope
+    from dripiq.domain.suppression_list import stored_value
 
+    names = [stored_value(each.strip().rstrip("."), Channel.EMAIL, SuppressionScope.DOMAIN) for each in domain or ()]
     settings = load_settings()
     found = [*_settings(settings), *_database(), *_mail_server(settings)]
     records = TextRecords(settings.dns_server) if domain else None
-    for each in domain or () if records is not None else ():
-        name = each.strip().rstrip(".").lower()
+    for name in names if records is not None else ():
         named = selector or (["s1", "s2"] if _over_sendgrid(settings) else [])
         found += _domain(name, named, source or _source(settings), records)  # type: ignore[arg-type]
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dripiq.cli.output import JsonOption, note, say, show_json
+from dripiq.cli.output import JsonOption, many, note, say, show_json
 from dripiq.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def hostile(
     if as_json:
         show_json({"taken": len(provider.received), "tally": tally, "record": str(record)})
         return
-    say(f"Taken: {len(provider.received)} mails, on record in {record}")
+    say(f"Taken: {many(len(provider.received), 'mail')}, on record in {record}")
     for what, count in sorted(tally.items()):
         say(f"{count:>8} {what.replace('_', ' ')}")
 

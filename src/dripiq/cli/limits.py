@@ -61,7 +61,7 @@ def set_(
         int | None, typer.Option("--ramp-start", metavar="N", help="Begin with so many a day, from now on.")
     ] = None,
     ramp_days: Annotated[
-        int, typer.Option("--ramp-days", metavar="DAYS", help="Double them every so many days, up to --per-day.")
+        int, typer.Option("--ramp-days", metavar="DAYS", min=1, help="Double them every so many days, up to --per-day.")
     ] = 3,
     unlimited: Annotated[bool, typer.Option("--unlimited", help="Nothing limits this scope.")] = False,
     channel: ChannelOption = Channel.EMAIL,

@@ -96,10 +96,10 @@ def run(arguments: list[str]) -> int:
     """Run one command; the exit code. What is no error of the caller's passes through."""
     as_json = "--json" in arguments
     try:
-        outcome = app(arguments, prog_name="dripiq", standalone_mode=not as_json)
+        outcome = app(arguments, prog_name="dripiq", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
-        _tell("usage", error.format_message(), {}, as_json)
+        _tell_misuse(error, as_json)
         return error.exit_code
     except BrokenPipeError:  # the reader has seen enough, as in `dripiq … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -111,6 +111,23 @@ def run(arguments: list[str]) -> int:
         _tell(told.error_code, told.message, told.facts, as_json)
         return told.exit_code
     return outcome if isinstance(outcome, int) else 0
+
+
+def _tell_misuse(error: typer.TyperException, as_json: bool) -> None:
+    """What of the arguments was not understood, in our words where typer has only those of pydantic."""
+    faults = getattr(error.__cause__, "errors", None)
+    if faults is not None:
+        from dripiq.domain.setting_faults import say_must
+
+        kind, context = (faults()[0].get(name, {}) for name in ("type", "ctx"))
+        error.message = str(context["error"]) if kind == "value_error" else f"it {say_must(kind, context)}."
+    message = error.format_message().strip()
+    if not message:  # a group without a command: its help was shown
+        return
+    _tell("usage", message, {}, as_json)
+    called = getattr(error, "ctx", None)
+    if called is not None and not as_json:
+        note(f"{called.get_usage()}\n`{called.command_path} --help` explains it.")
 
 
 def _end(number: int, _frame: object) -> NoReturn:

@@ -167,8 +167,14 @@ def hash_of(named: str) -> str:
     """The hash of a plan, given as such, in part, or as its file."""
     from dripiq.domain.plan.parse import parse_plan
 
-    if re.fullmatch(r"[0-9a-f]{1,64}", named) and not Path(named).exists():
-        return named
+    if named != "-" and not Path(named).exists():
+        if re.fullmatch(r"[0-9a-f]{1,64}", named):
+            return named
+        raise InputError(
+            f"{named!r} is neither a file nor the hash of a plan (hexadecimal digits).",
+            code="unreadable_file",
+            facts={"file": named},
+        )
     return parse_plan(read_file(named)).plan_hash
 
 

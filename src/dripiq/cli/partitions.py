@@ -34,7 +34,9 @@ def partitions(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     show_table(rows, ("month", "rows", "bytes", "name"), title="Months (rows are estimates)")
     by_month = ", ".join(f"{month} {count:,}" for month, count in default.rows_by_month.items())
-    say(f"In the default partition: {default.rows:,} rows{f' ({by_month})' if by_month else ''}")
+    say(
+        f"In the default partition: {default.rows:,} {'row' if default.rows == 1 else 'rows'}{f' ({by_month})' if by_month else ''}"
+    )
 
 
 @app.command()

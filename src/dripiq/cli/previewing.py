@@ -13,7 +13,7 @@ import typer
 
 from dripiq.cli.contacts import read_contacts, refuse_bad_rows
 from dripiq.cli.opening import open_database
-from dripiq.cli.output import JsonOption, note, progress, say
+from dripiq.cli.output import JsonOption, many, note, progress, say
 from dripiq.domain.assumptions import Assumption
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class _Report:
             _write(f'], "summary": {_dump(summary)}}}\n')
             return
         if self.limit is not None and self.contacts > self.limit:
-            say(f"… and {self.contacts - self.limit} more contacts (--limit shows more, --json all)")
+            say(f"… and {many(self.contacts - self.limit, 'more contact')} (--limit shows more, --json all)")
         say(f"Contacts: {self.contacts}; messages that they would get, assuming {self.assumed}: {self.messages}")
         for code, count in self.flags.most_common():
             say(f"{code}: {count} of {self.contacts}")

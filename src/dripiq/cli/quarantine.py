@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from dripiq.cli.opening import open_database, open_transaction
-from dripiq.cli.output import JsonOption, note, progress, say, show_json, show_table
+from dripiq.cli.output import JsonOption, many, note, progress, say, show_json, show_table
 from dripiq.domain.errors import InputError, NotFoundError
 
 app = typer.Typer(help="What no tenant could be found for: look at it, and say whose it is.", no_args_is_help=True)
@@ -56,7 +56,7 @@ def show(
         show_json({**head, "bytes": len(row.raw), "events": events})
         return
     say(
-        f"{row.provider}, received {row.received_at:%Y-%m-%d %H:%M:%S} UTC: {row.reason}, {len(row.raw):,} bytes, {len(events)} events"
+        f"{row.provider}, received {row.received_at:%Y-%m-%d %H:%M:%S} UTC: {row.reason}, {len(row.raw):,} bytes, {many(len(events), 'event')}"
     )
     rows = []
     for each in events:
@@ -108,7 +108,7 @@ def route(
         show_json({"routed": routed, "stored": stored, **({} if left is None else {"left": left})})
         return
     rest = "" if left is None else f"; left: {left}"
-    say(f"Routed: {routed}, as {stored} new deliveries{rest}")
+    say(f"Routed: {routed}, as {many(stored, 'new delivery', 'new deliveries')}{rest}")
 
 
 def _route_named(ids: list[str], tenant: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dripiq.cli.opening import open_database, read_time
-from dripiq.cli.output import JsonOption, note, progress, say, show_json, show_table
+from dripiq.cli.output import JsonOption, many, note, progress, say, show_json, show_table
 
 if TYPE_CHECKING:
     from dripiq.engine.replay import Report, Scope
@@ -105,14 +105,16 @@ def _show(scope: "Scope", reports: "list[Report]") -> None:
 def _explain(total: Counter[str], scope: "Scope") -> None:
     """What the numbers do not say by themselves."""
     if total["waiting"]:
-        note(f"{total['waiting']} deliveries are left to the worker, who has not worked them yet.")
+        note(f"Left to the worker, who has not worked them yet: {many(total['waiting'], 'delivery', 'deliveries')}.")
     if total["dropped"]:
-        note(f"{total['dropped']} events are of months that are not kept, and stay away.")
+        note(f"Of months that are not kept, and so staying away: {many(total['dropped'], 'event')}.")
     if total["refused"]:
-        note(f"{total['refused']} deliveries are refused by the database for what they say; they stay as they are.")
+        note(
+            f"Refused by the database for what they say, and left as they are: {many(total['refused'], 'delivery', 'deliveries')}."
+        )
     if total["unproven"] and not scope.move:
         note(
-            f"{total['unproven']} messages were accepted, and their campaigns do not know it: --move-campaigns tells them."
+            f"Accepted, without their campaigns knowing it: {many(total['unproven'], 'message')}. --move-campaigns tells them."
         )
     if scope.move:
         say(

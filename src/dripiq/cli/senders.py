@@ -11,6 +11,8 @@ from dripiq.cli.output import JsonOption, TenantOption, say, show_json, show_tab
 from dripiq.domain.errors import ConfigurationError, DripiqError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dripiq.channels.base import Outcome, OutgoingMessage
     from dripiq.config.settings import Settings
     from dripiq.domain.accounts import Account
@@ -94,21 +96,30 @@ def verify(
         account = read_own_account(connection, owner.id, email)
     if mail is not None:
         address = mail.to_address
-        _hand_over(settings, mail, account)
-    if as_json:
-        show_json({"sender": address, "status": "verified" if mail is None else "code_mailed"})
-    elif mail is None:
-        say(f"{address} is verified.")
+        file = _hand_over(settings, mail, account)
+    if mail is None:
+        done, said = {"status": "verified"}, f"{address} is verified."
+    elif file is None:
+        done, said = {"status": "code_mailed"}, f"A code was mailed to {address}, good for an hour."
     else:
-        again = f"dripiq senders verify {address} --tenant {quote(tenant)} --code CODE"
-        say(f"A code was mailed to {address}, good for an hour. Then: {again}")
+        done = {"status": "code_written", "file": str(file)}
+        said = f"E-mail goes into a folder here, so nothing was mailed: the code, good for an hour, is in {file}."
+    if as_json:
+        show_json({"sender": address, **done})
+    else:
+        say(
+            said
+            if mail is None
+            else f"{said} Then: dripiq senders verify {address} --tenant {quote(tenant)} --code CODE"
+        )
 
 
-def _hand_over(settings: "Settings", mail: "OutgoingMessage", account: "Account | None") -> None:
+def _hand_over(settings: "Settings", mail: "OutgoingMessage", account: "Account | None") -> "Path | None":
+    """Send the mail; where mail goes into a folder, the file that it is in."""
     import asyncio
 
     from dripiq.channels.base import Verdict
-    from dripiq.wiring import make_account_sender, make_email_sender
+    from dripiq.wiring import file_of, make_account_sender, make_email_sender
 
     async def send() -> "Outcome":
         own = account if settings.email_channel != "folder" else None
@@ -127,6 +138,7 @@ def _hand_over(settings: "Settings", mail: "OutgoingMessage", account: "Account 
             code="code_not_mailed",
             facts={"verdict": str(outcome.verdict), "code": outcome.code},
         )
+    return file_of(settings, mail, outcome)
 
 
 @app.command("list")
@@ -184,7 +196,9 @@ def pause(
     if as_json:
         show_json({"sender": address, "state": "paused"})
     else:
-        say(f"{address} is paused: what it would send is held. dripiq senders resume {address} lets it send again.")
+        say(
+            f"{address} is paused: what it would send is held. dripiq senders resume {address} --tenant {quote(tenant)} lets it send again."
+        )
 
 
 @app.command()

@@ -152,7 +152,7 @@ def _duration(text: str | None) -> timedelta | None:
     try:
         return parse_duration(text) if text is not None else None
     except ValueError as error:
-        raise InputError(f"--tick: {error}", code="tick") from None
+        raise InputError(f"--tick: {error}.", code="tick") from None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dripiq.cli.output import note, progress
+from dripiq.cli.output import many, note, progress
 from dripiq.domain.errors import InputError, NotFoundError
 from dripiq.domain.plan.parse import parse_plan
 
@@ -134,7 +134,8 @@ def _named(connection: "Connection", tenant_id: str, emails: Sequence[str]) -> l
     unknown = [email for email in emails if email not in found]
     if unknown:
         raise NotFoundError(
-            f"{len(unknown)} of {len(emails)} addresses are no contact's ({', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}), "
+            f"{len(unknown)} of {many(len(emails), 'address', 'addresses')} {'is' if len(unknown) == 1 else 'are'} no contact's "
+            f"({', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}), "
             "so nothing was started: import them first.",
             code="unknown_contacts",
             facts={"unknown": unknown},

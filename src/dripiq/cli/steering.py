@@ -74,7 +74,8 @@ def _named(engine: "Engine", ids: Sequence[str], tenant: str | None) -> Work:
         unknown = sorted(set(ids) - {campaign_id for found_ids in found.values() for campaign_id in found_ids})
         if unknown:
             raise NotFoundError(
-                f"There is no campaign {', '.join(map(repr, unknown[:5]))}{' …' if len(unknown) > 5 else ''}, so nothing was changed.",
+                f"There {'is no campaign' if len(unknown) == 1 else 'are no campaigns'} {', '.join(map(repr, unknown[:5]))}"
+                f"{' …' if len(unknown) > 5 else ''}, so nothing was changed.",
                 code="unknown_campaign",
                 facts={"ids": unknown},
             )

@@ -55,9 +55,10 @@ def suppress(
     from dripiq.engine.suppress import suppress as suppress_values
 
     scope = SuppressionScope.DOMAIN if domain else SuppressionScope.ADDRESS
+    noun = "domain" if domain else "number" if channel is Channel.SMS else "address"
     wanted, bad = _wanted(values or [], file, channel, scope)
     if bad and not skip_bad:
-        _refuse(bad, quiet=as_json)
+        _refuse(bad, noun, quiet=as_json)
     source = SuppressionSource.IMPORT if file is not None else SuppressionSource.MANUAL
     with open_database() as (_, database), progress("Suppressing", len(wanted), quiet=as_json) as advance:
         with connect(database.engine) as connection, connection.begin():
@@ -71,15 +72,8 @@ def suppress(
         done = {"suppressed": len(wanted), "scope": scope, "channel": channel, "reason": reason}
         show_json({**done, "bad": [asdict(entry) for entry in bad]})
     else:
-        one, more = (
-            ("domain", "domains")
-            if domain
-            else ("number", "numbers")
-            if channel is Channel.SMS
-            else ("address", "addresses")
-        )
         say(
-            f"{owner.name} writes no more to {many(len(wanted), one, more)} ({reason})"
+            f"{owner.name} writes no more to {many(len(wanted), noun, 'addresses' if noun == 'address' else None)} ({reason})"
             + (f"; passed over: {len(bad)}" if bad else "")
         )
 
@@ -103,7 +97,11 @@ def list_(
 
     given = about.strip().lower() if about is not None else None
     values = [given, domain_of(given)] if given is not None else None
-    place = (*after.split("|"), "", "", "")[:3]
+    place = after.split("|") if after else ["", "", ""]
+    if len(place) != 3:
+        raise typer.BadParameter(
+            f"{after!r} is no place in the list: give what the page before named.", param_hint="--after"
+        )
     with open_transaction() as (connection, now):
         owner = find_tenant(connection, tenant)
         found = list_suppressions(
@@ -177,16 +175,22 @@ def _wanted(
         raise typer.BadParameter("Name addresses, or a file of them with --file.", param_hint="ADDRESS or --file")
     if file is None:
         return list(dict.fromkeys(stored_value(value, channel, scope) for value in given)), []
-    found = read_list(read_file(file), channel, scope)
+    raw = read_file(file)
+    if not raw.strip():
+        raise InputError(f"{file}: The file is empty: write one entry a line.", code="empty_file", facts={"file": file})
+    try:
+        found = read_list(raw, channel, scope)
+    except InputError as error:
+        raise InputError(f"{file}: {error.message}", code=error.error_code, facts={"file": file}) from None
     return list(found.values), found.bad
 
 
-def _refuse(bad: "Sequence[BadEntry]", *, quiet: bool) -> None:
+def _refuse(bad: "Sequence[BadEntry]", noun: str, *, quiet: bool) -> None:
     if not quiet:
         for entry in bad[:SHOWN]:
-            note(f"line {entry.line}: {entry.value!r} is none")
+            note(f"line {entry.line}: {entry.value!r} is no {noun}.")
     raise InputError(
-        f"{len(bad)} of the entries are bad, so nothing was suppressed: mend them, or pass over them with --skip-bad.",
+        f"{many(len(bad), 'of the entries is', 'of the entries are')} bad, so nothing was suppressed: mend them, or pass over them with --skip-bad.",
         code="bad_rows",
         facts={"bad": [asdict(entry) for entry in bad]},
     )

@@ -277,7 +277,10 @@ def told_clearly() -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        raise InputError(f"There is no such revision to go to: {error}", code="unknown_revision") from error
+        raise InputError(
+            f"There is no such revision to go to: {error}. `dripiq db status` shows where the database stands.",
+            code="unknown_revision",
+        ) from error
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         if isinstance(error.orig, pg.LockNotAvailable):

@@ -1,10 +1,10 @@
-"""What is wrong with a setting, in a sentence that names it as the user wrote it?"""
+"""What is wrong with a setting or an option, in words that say how it must be, and never with its value, which may be a secret?"""
 
 from collections.abc import Mapping, Sequence
 
 
 def say_setting(place: Sequence[object], kind: str, context: Mapping[str, object]) -> str:
-    """One fault of the settings; never with the value, which may be a secret.
+    """One fault of the settings.
 
     Args:
         place: the field's name; nothing where several do not fit together, which `context["error"]` then says.
@@ -16,13 +16,19 @@ def say_setting(place: Sequence[object], kind: str, context: Mapping[str, object
     """
     if not place:
         return str(context.get("error", "they do not fit together"))
+    said = say_must(kind, context) if kind != "value_error" else f"is not right. {context.get('error')}"
+    name = "DRIPIQ_" + "_".join(str(part) for part in place).upper()
+    return f"{name} {said}".removesuffix(".")
+
+
+def say_must(kind: str, context: Mapping[str, object]) -> str:
+    """How a value must be that is not so, as the rest of a sentence whose subject it is, without a full stop; arguments as of `say_setting`."""
     ge, gt, le = (_number(context.get(name)) for name in ("ge", "gt", "le"))
     bounds = {
         "greater_than_equal": f"must be {ge} or more",
         "greater_than": f"must be more than {gt}",
         "less_than_equal": f"must be {le} at most",
         "literal_error": f"must be {context.get('expected')}",
-        "value_error": f"is not right. {context.get('error')}",
         "int_parsing": "must be a whole number",
         "float_parsing": "must be a number",
         "bool_parsing": "must be true or false",
@@ -30,9 +36,8 @@ def say_setting(place: Sequence[object], kind: str, context: Mapping[str, object
     }
     said = bounds.get(kind, "is not of the form that it must have")
     if kind.startswith("time_delta") or "timedelta" in said:
-        said = "must be a number of seconds, more than 0 and 2592000 (30 days) at most"
-    name = "DRIPIQ_" + "_".join(str(part) for part in place).upper()
-    return f"{name} {said}".removesuffix(".")
+        return "must be a number of seconds, more than 0 and 2592000 (30 days) at most"
+    return said
 
 
 def _number(bound: object) -> str:

@@ -107,7 +107,7 @@ def _usable(sender: EmailSenderIdentity | None, given: str) -> str:
     if sender.validation_status is not ValidationStatus.VERIFIED:
         raise InputError(
             f"The sender {sender.from_email} is {sender.validation_status}, and nothing leaves from it: "
-            f"`dripiq senders add {sender.from_email} --verified --tenant …` says that it may be used.",
+            f"`dripiq senders verify {sender.from_email} --tenant …` mails it a code; `dripiq senders add … --verified` takes your word.",
             code="sender_unverified",
             facts={"sender": sender.from_email, "validation_status": str(sender.validation_status)},
         )
