@@ -20,8 +20,8 @@ from dripiq.channels.smtp_line import Security
 from dripiq.channels.twilio import TwilioSender
 from dripiq.config.secret_reference import SecretReference
 from dripiq.config.settings import Settings
-from dripiq.db.migrate import check_current
 from dripiq.db.session import connect, make_engine
+from dripiq.db.standing import check_current
 from dripiq.domain.accounts import Account
 from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.sender_health import Tolerance

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dripiq import enroll, pause, pause_sending, resume, resume_sending, stop, suppress
-from dripiq.db import migrate, security
+from dripiq.db import migrate, security, standing
 from dripiq.db.embedded import EmbeddedPostgres
 from dripiq.db.partitions import ensure_partitions
 from dripiq.db.session import as_tenant, make_engine, tenant_transaction
@@ -579,7 +579,7 @@ def test_an_owner_who_may_make_no_roles_migrates_is_told_and_is_protected_once_t
     run(fresh_cluster, 'CREATE ROLE "an owner" LOGIN', 'CREATE DATABASE shop OWNER "an owner"')
     url, administrator = on(fresh_cluster, database="shop", username="an owner"), on(fresh_cluster, database="shop")
     migrate.upgrade(url)
-    assert migrate.status(url).is_current
+    assert standing.status(url).is_current
     without = protection(url)
     assert len(without.gaps) == 1
     assert 'all rights of "an owner"' in without.gaps[0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from dripiq.db import migrate
+from dripiq.db import migrate, standing
 from tests.engine.conftest import World
 from tests.host.conftest import Dump, execute_file
 
@@ -32,6 +32,6 @@ def test_the_host_migrates_its_tables_while_ours_are_archived_and_they_come_back
     migrate.upgrade(adopted)
 
     assert dump_hosts(adopted) == after
-    found = migrate.status(adopted)
+    found = standing.status(adopted)
     assert (found.is_current, found.archived.orphans) == (True, {})
     assert north.value("SELECT id FROM dripiq_app.email_sender_identities") == north.sender_id

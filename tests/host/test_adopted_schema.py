@@ -5,7 +5,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from dripiq.db import migrate
+from dripiq.db import migrate, standing
 from dripiq.domain.errors import DatabaseError
 from tests.host.conftest import HOST_TABLES, Dump, execute_file, plain
 
@@ -29,7 +29,7 @@ def test_the_hosts_four_tables_dump_the_same_before_after_and_after_a_rollback(
 
     migrate.upgrade(host)
     assert dump_hosts(host) == before
-    assert {"contact_campaigns", "message_events", "campaign_transitions"} <= set(migrate.status(host).tables)
+    assert {"contact_campaigns", "message_events", "campaign_transitions"} <= set(standing.status(host).tables)
 
     migrate.downgrade(host, "base")
     assert dump_hosts(host) == before

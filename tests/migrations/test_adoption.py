@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dripiq.db import migrate
+from dripiq.db import migrate, standing
 from dripiq.domain.errors import DatabaseError
 
 Catalog = Callable[..., list[str]]
@@ -106,7 +106,7 @@ def test_host_tables_that_are_missing_are_made_and_only_those_are_dropped(
     before = catalog(empty_database)
 
     migrate.upgrade(empty_database)
-    assert "users" in migrate.status(empty_database).tables
+    assert "users" in standing.status(empty_database).tables
 
     migrate.downgrade(empty_database, "base")
     assert catalog(empty_database) == before

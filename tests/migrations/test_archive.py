@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dripiq.db import archive, migrate
+from dripiq.db import archive, migrate, standing
 from dripiq.db.session import connect, make_engine
 from dripiq.domain.errors import DatabaseError, InputError
 from dripiq.schema.security import protected_tables
@@ -66,7 +66,7 @@ def test_every_row_comes_back_and_the_schema_is_the_same(filled: str, catalog: C
         "way_back",
         "orphans",
     }
-    found = migrate.status(filled)
+    found = standing.status(filled)
     assert (found.current, found.archived.revision) == ("0024", found.head)
 
     migrate.upgrade(filled)
@@ -74,7 +74,7 @@ def test_every_row_comes_back_and_the_schema_is_the_same(filled: str, catalog: C
     assert checksums(filled, run_sql) == before
     assert catalog(filled, partitions=True) == lines
     assert in_archive(filled, run_sql) == {"orphans"}
-    found = migrate.status(filled)
+    found = standing.status(filled)
     assert (found.is_current, found.archived.revision, found.archived.orphans) == (True, None, {})
 
 
@@ -108,7 +108,7 @@ def test_the_host_may_delete_people_meanwhile_and_what_hung_on_them_stays_archiv
 
     migrate.upgrade(filled)
 
-    assert migrate.status(filled).archived.orphans == {
+    assert standing.status(filled).archived.orphans == {
         "campaign_plan_versions": 1, "campaign_transitions": 1, "contact_campaigns": 1, "contact_channels": 1,
         "email_sender_identities": 1, "email_validation_results": 1, "message_events": 3, "outbound_messages": 1, "scheduled_actions": 1,
     }  # fmt: skip
@@ -125,7 +125,7 @@ def test_the_host_may_delete_people_meanwhile_and_what_hung_on_them_stays_archiv
 
     migrate.archive(filled)
     migrate.upgrade(filled)
-    assert sum(migrate.status(filled).archived.orphans.values()) == 11
+    assert sum(standing.status(filled).archived.orphans.values()) == 11
 
 
 def test_coming_back_goes_on_where_it_was_interrupted(
@@ -149,8 +149,8 @@ def test_coming_back_goes_on_where_it_was_interrupted(
         except InterruptedError:
             done += 1
             monkeypatch.setattr(archive, "_run", run)
-            assert not (migrate.status(filled).is_current and migrate.status(filled).archived.revision is None)
-            if migrate.status(filled).current != "0024":
+            assert not (standing.status(filled).is_current and standing.status(filled).archived.revision is None)
+            if standing.status(filled).current != "0024":
                 with pytest.raises(DatabaseError, match="run `dripiq db upgrade`"):
                     migrate.downgrade(filled, "0024", discard=True)
     monkeypatch.setattr(archive, "_run", run)
@@ -180,7 +180,7 @@ def test_setting_aside_is_all_or_nothing(
 
     assert checksums(filled, run_sql) == before
     assert catalog(filled, partitions=True) == lines
-    assert migrate.status(filled).is_current
+    assert standing.status(filled).is_current
 
 
 def test_archiving_gives_up_when_a_table_stays_in_use(
@@ -197,7 +197,7 @@ def test_archiving_gives_up_when_a_table_stays_in_use(
 
     assert refused.value.error_code == "lock_timeout"
     assert catalog(filled, partitions=True) == lines
-    assert migrate.status(filled).is_current
+    assert standing.status(filled).is_current
 
 
 def test_there_must_be_something_to_archive(empty_database: str) -> None:
@@ -216,5 +216,5 @@ def test_an_upgrade_to_before_the_archive_is_refused(filled: str, run_sql: RunSq
         migrate.upgrade(filled, "0025")
 
     assert refused.value.error_code == "before_the_archive"
-    assert migrate.status(filled).current == "0024"
+    assert standing.status(filled).current == "0024"
     assert "contact_campaigns" in in_archive(filled, run_sql)

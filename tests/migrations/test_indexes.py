@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from dripiq.db import migrate
+from dripiq.db import migrate, standing
 from dripiq.domain.errors import DatabaseError, InputError
 from dripiq.migrations.indexes import ON_DEMAND, Index, build, change_on_demand
 from tests.migrations.test_revisions import check_models
@@ -92,7 +92,7 @@ def test_an_index_is_built_while_others_hold_locks_on_rows(database: str, engine
         application.exec_driver_sql("UPDATE dripiq_app.outbound_messages SET attempts = 1")
     upgrading.join(timeout=60)
 
-    assert migrate.status(database).is_current
+    assert standing.status(database).is_current
 
 
 def test_the_index_of_plans_is_built_on_demand_once_and_dropped_again(

@@ -11,7 +11,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import make_url
 
-from dripiq.db import migrate
+from dripiq.db import migrate, standing
 from dripiq.db.offline import migration_sql
 from dripiq.domain.errors import InputError
 from dripiq.migrations import scripts
@@ -21,7 +21,7 @@ Catalog = Callable[..., list[str]]
 RunSql = Callable[..., list[tuple[object, ...]]]
 
 SQUAWK = Path(sysconfig.get_path("scripts")) / "squawk"
-REVISIONS = sorted(step.revision for step in ScriptDirectory.from_config(migrate.scripts_config()).walk_revisions())
+REVISIONS = sorted(step.revision for step in ScriptDirectory.from_config(standing.scripts_config()).walk_revisions())
 FILES = sorted((Path(scripts.__file__).parent / "versions").glob("*.sql"))
 
 ALLOWED = {
@@ -40,7 +40,7 @@ def complaints(sql: str) -> set[tuple[str, str]]:
     command = [
         str(SQUAWK),
         "--pg-version",
-        str(migrate.OLDEST_SERVER),
+        str(standing.OLDEST_SERVER),
         "--reporter",
         "json",
         "--stdin-filepath",
@@ -95,7 +95,7 @@ def test_the_printed_sql_of_all_migrations_makes_the_migrated_schema(
     run_printed(empty_database, migration_sql())
 
     assert catalog(empty_database) == catalog(database)
-    assert migrate.status(empty_database).is_current
+    assert standing.status(empty_database).is_current
     migrate.upgrade(empty_database)
     assert catalog(empty_database, partitions=True) == catalog(database, partitions=True)
 
@@ -106,11 +106,11 @@ def test_the_printed_sql_adopts_a_hosts_tables_and_goes_back_to_where_it_came_fr
     execute_file(empty_database, "application.sql")
     before = catalog(empty_database)
     run_printed(empty_database, migration_sql())
-    assert migrate.status(empty_database).is_current
+    assert standing.status(empty_database).is_current
 
     run_printed(empty_database, migration_sql(down=True))
     assert catalog(empty_database) == before
-    assert migrate.status(empty_database).current is None
+    assert standing.status(empty_database).current is None
 
 
 @pytest.mark.parametrize("revision", REVISIONS[1:])
@@ -121,7 +121,7 @@ def test_the_printed_sql_of_one_revision_takes_it_back_and_brings_it_again(
     lines = catalog(empty_database)
 
     run_printed(empty_database, migration_sql(revision, down=True))
-    assert migrate.status(empty_database).current == REVISIONS[REVISIONS.index(revision) - 1]
+    assert standing.status(empty_database).current == REVISIONS[REVISIONS.index(revision) - 1]
     run_printed(empty_database, migration_sql(revision))
     assert catalog(empty_database) == lines
 
@@ -133,7 +133,7 @@ def test_printed_sql_refuses_to_lose_rows(database: str, run_sql: RunSql) -> Non
 
     with pytest.raises(psycopg.errors.RaiseException, match="rows of tenant_settings"):
         run_printed(database, migration_sql("0026", down=True))
-    assert migrate.status(database).current == "0026"
+    assert standing.status(database).current == "0026"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Engine, make_url
 
-from dripiq.db import migrate
+from dripiq.db import migrate, standing
 from dripiq.db.session import connect, make_engine, tenant_transaction
 from dripiq.domain.errors import ConfigurationError, DatabaseError
 
@@ -25,14 +25,14 @@ def check(url: str) -> None:
     engine = make_engine(url)
     try:
         with connect(engine) as connection:
-            migrate.check_current(connection)
+            standing.check_current(connection)
     finally:
         engine.dispose()
 
 
 def test_a_migrated_database_is_current_and_has_everything(database: str) -> None:
     check(database)
-    found = migrate.status(database)
+    found = standing.status(database)
 
     assert found.is_current
     assert found.known
@@ -41,7 +41,7 @@ def test_a_migrated_database_is_current_and_has_everything(database: str) -> Non
 
 
 def test_an_empty_database_is_behind_with_every_revision_pending(empty_database: str) -> None:
-    found = migrate.status(empty_database)
+    found = standing.status(empty_database)
     assert (found.current, found.pending[0], found.pending[-1], found.tables) == (None, "0024", found.head, ())
 
     with pytest.raises(DatabaseError, match="run `dripiq db upgrade`") as refused:
@@ -50,7 +50,7 @@ def test_an_empty_database_is_behind_with_every_revision_pending(empty_database:
 
 
 def test_looking_at_a_database_changes_nothing(empty_database: str, run_sql: RunSql) -> None:
-    migrate.status(empty_database)
+    standing.status(empty_database)
 
     assert run_sql(empty_database, "SELECT nspname FROM pg_namespace WHERE nspname = 'dripiq_app'") == []
 
@@ -58,7 +58,7 @@ def test_looking_at_a_database_changes_nothing(empty_database: str, run_sql: Run
 def test_a_database_newer_than_the_code_is_refused_by_everything(database: str, run_sql: RunSql) -> None:
     run_sql(database, "UPDATE dripiq_app.dripiq_alembic_version SET version_num = '9999'")
 
-    assert not migrate.status(database).known
+    assert not standing.status(database).known
     for attempt in (check, migrate.upgrade, lambda url: migrate.downgrade(url, "0024")):
         with pytest.raises(DatabaseError, match="Upgrade dripiq") as refused:
             attempt(database)
@@ -66,7 +66,7 @@ def test_a_database_newer_than_the_code_is_refused_by_everything(database: str, 
 
 
 def test_a_server_that_is_too_old_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrate, "OLDEST_SERVER", 99)
+    monkeypatch.setattr(standing, "OLDEST_SERVER", 99)
 
     for attempt in (check, migrate.upgrade):
         with pytest.raises(DatabaseError, match="dripiq needs 99 or newer") as refused:
@@ -77,7 +77,7 @@ def test_a_server_that_is_too_old_is_refused(database: str, monkeypatch: pytest.
 @pytest.mark.parametrize("query", ["", "?password=s3cret-too"])
 def test_a_database_that_does_not_answer_is_named_without_the_password(query: str) -> None:
     with pytest.raises(DatabaseError, match=r"'outreach' at 127\.0\.0\.1:1 cannot be reached") as refused:
-        migrate.status(f"postgresql://ann:s3cret@127.0.0.1:1/outreach{query}")
+        standing.status(f"postgresql://ann:s3cret@127.0.0.1:1/outreach{query}")
 
     assert refused.value.error_code == "database_unreachable"
     assert "s3cret" not in f"{refused.value} {refused.value.facts}"
@@ -97,7 +97,7 @@ def test_two_migrators_at_once_migrate_once(empty_database: str) -> None:
         for done in [pool.submit(migrate.upgrade, empty_database) for _ in range(2)]:
             done.result(timeout=60)
 
-    assert migrate.status(empty_database).is_current
+    assert standing.status(empty_database).is_current
 
 
 def test_a_migrator_waits_for_another_without_an_open_transaction(empty_database: str) -> None:
@@ -114,13 +114,13 @@ def test_a_migrator_waits_for_another_without_an_open_transaction(empty_database
             waiting = connection.exec_driver_sql(WAITING_MIGRATORS).all()
         connection.rollback()
         assert [tuple(row) for row in waiting] == [("idle", None)]
-        assert migrate.status(empty_database).current is None
+        assert standing.status(empty_database).current is None
         connection.exec_driver_sql(f"SELECT pg_advisory_unlock({migrate.MIGRATOR_LOCK})")
         connection.commit()
         second.join(timeout=60)
     first.dispose()
 
-    assert migrate.status(empty_database).is_current
+    assert standing.status(empty_database).is_current
 
 
 def test_a_migrator_gives_up_when_another_does_not_end(empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_a_migrator_gives_up_when_another_does_not_end(empty_database: str, monk
     first.dispose()
 
     assert refused.value.error_code == "migration_running"
-    assert migrate.status(empty_database).current is None
+    assert standing.status(empty_database).current is None
 
 
 def test_a_migration_gives_up_when_a_table_stays_locked(
@@ -152,7 +152,7 @@ def test_a_migration_gives_up_when_a_table_stays_locked(
 
     assert refused.value.error_code == "lock_timeout"
     assert catalog(empty_database) == before
-    assert migrate.status(empty_database).current == "0024"
+    assert standing.status(empty_database).current == "0024"
 
 
 def test_a_user_who_may_not_migrate_is_told_so(empty_database: str, run_sql: RunSql) -> None:

@@ -125,9 +125,10 @@ def seed(as_json: JsonOption = False) -> None:
 
 
 def _show(database: "Database", as_json: bool) -> None:
-    from dripiq.db import migrate, security
+    from dripiq.db import security
+    from dripiq.db.standing import status
 
-    found = migrate.status(database.direct_url)
+    found = status(database.direct_url)
     protection = None
     if found.is_current:
         with database.engine.connect() as connection:

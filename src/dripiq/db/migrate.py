@@ -1,4 +1,4 @@
-"""Is the database at the revision that this code needs, and how does it get there?
+"""How does a database get to a revision?
 
 One migrator at a time: the second waits, with no transaction open, by polling an advisory lock (a blocking lock would deadlock with CREATE INDEX
 CONCURRENTLY). What can go wrong on the way is told as a `DatabaseError` with a sentence that says what to do.
@@ -8,58 +8,40 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from psycopg import errors as pg
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 
-from dripiq.db.archive import Archived, bring_back, read_archive, set_aside
+from dripiq.db.archive import bring_back, read_archive, set_aside
 from dripiq.db.partitions import ensure_partitions
 from dripiq.db.security import complete
-from dripiq.db.session import connect, make_engine
+from dripiq.db.session import connect
+from dripiq.db.standing import (
+    VERSION_TABLE,
+    check_known,
+    check_server,
+    current_revision,
+    head_of,
+    opened,
+    scripts_config,
+    scripts_here,
+)
 from dripiq.domain.errors import DatabaseError, InputError
-from dripiq.schema import SCHEMA, Base, MessageEvent
+from dripiq.schema import SCHEMA, MessageEvent
 
 logger = logging.getLogger(__name__)
 
-OLDEST_SERVER = 15
 MONTHS_AHEAD = 3
 HOST_BASELINE = "0024"
-VERSION_TABLE = "dripiq_alembic_version"
 MIGRATOR_LOCK = 0x64726970_6971  # "dripiq"; advisory locks are per database
 LOCK_POLL_SECONDS = 0.25
 TABLE_LOCK_TIMEOUT = "5s"
 LOCK_PATIENCE_SECONDS = 300
-
-
-@dataclass(frozen=True)
-class MigrationStatus:
-    """Where a database stands.
-
-    `current` is None before the first migration; `pending` lists the revisions still to run, the next first; `known` is False when the
-    database is newer than this code; `tables` are those of dripiq's tables that exist (the host's included), sorted; `archived` is what a downgrade
-    set aside.
-    """
-
-    current: str | None
-    head: str
-    pending: tuple[str, ...]
-    known: bool
-    server_version: str
-    tables: tuple[str, ...]
-    archived: Archived
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the code and the database fit."""
-        return self.current == self.head
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -84,7 +66,7 @@ def upgrade(url: str, revision: str = "head") -> None:
             connection.rollback()
             with told_clearly():
                 _make_months(connection, now)
-        if _current(connection) == _head(_scripts()):
+        if current_revision(connection) == head_of(scripts_here()):
             with told_clearly():
                 complete(connection)
         connection.commit()
@@ -129,7 +111,7 @@ def archive(url: str) -> dict[str, int]:
     """
     with migrating(url) as connection, told_clearly():
         _check_archive_is_back(connection)
-        current = _current(connection)
+        current = current_revision(connection)
         connection.rollback()
         if current is None or current == HOST_BASELINE:
             raise InputError("There are no campaign tables in this database to archive.", code="nothing_to_archive")
@@ -141,11 +123,11 @@ def archive(url: str) -> dict[str, int]:
 
 
 def _bring_archive_back(connection: Connection, target: str) -> None:
-    archived, current, scripts = read_archive(connection).revision, _current(connection), _scripts()
+    archived, current, scripts = read_archive(connection).revision, current_revision(connection), scripts_here()
     connection.rollback()
     if archived is None:
         return
-    _check_known(archived, scripts)
+    check_known(archived, scripts)
     passed = [step.revision for step in scripts.iterate_revisions(target, "base")]
     if archived in passed:
         if current is None:
@@ -161,7 +143,7 @@ def _bring_archive_back(connection: Connection, target: str) -> None:
 
 
 def _check_archive_is_back(connection: Connection) -> None:
-    archived, current = read_archive(connection).revision, _current(connection)
+    archived, current = read_archive(connection).revision, current_revision(connection)
     connection.rollback()
     if archived is not None and current != HOST_BASELINE:
         raise DatabaseError(
@@ -170,87 +152,17 @@ def _check_archive_is_back(connection: Connection) -> None:
         )
 
 
-def status(url: str) -> MigrationStatus:
-    """Look where a database stands; nothing is changed.
-
-    Raises:
-        DatabaseError: `database_unreachable`.
-    """
-    with _engine(url) as engine, connect(engine) as connection:
-        current, scripts = _current(connection), _scripts()
-        head = _head(scripts)
-        known = current is None or current in _revisions(scripts)
-        pending = tuple(step.revision for step in scripts.iterate_revisions("head", current or "base")) if known else ()
-        existing = set(inspect(connection).get_table_names(schema=SCHEMA))
-        return MigrationStatus(
-            current=current,
-            head=head,
-            pending=pending[::-1],
-            known=known,
-            server_version=connection.exec_driver_sql("SHOW server_version").scalar_one(),
-            tables=tuple(sorted(table.name for table in Base.metadata.tables.values() if table.name in existing)),
-            archived=read_archive(connection),
-        )
-
-
-def check_current(connection: Connection) -> None:
-    """See that this code can work on this database.
-
-    Raises:
-        DatabaseError: `database_too_old` (server), `database_newer` (than the code), `database_behind`; each says what to do.
-    """
-    _check_server(connection)
-    current, scripts = _current(connection), _scripts()
-    _check_known(current, scripts)
-    head = _head(scripts)
-    if current != head:
-        standing = f"at revision {current}" if current else "empty"
-        raise DatabaseError(
-            f"The database is {standing}, and this version of dripiq needs revision {head}: run `dripiq db upgrade`.",
-            code="database_behind",
-            facts={"current": current, "head": head},
-        )
-
-
-def _check_server(connection: Connection) -> None:
-    number = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
-    if number < OLDEST_SERVER * 10_000:
-        raise DatabaseError(
-            f"The server is PostgreSQL {number // 10_000}; dripiq needs {OLDEST_SERVER} or newer. Upgrade it, or use another.",
-            code="database_too_old",
-            facts={"server_version": number // 10_000, "needed": OLDEST_SERVER},
-        )
-
-
-def _check_known(current: str | None, scripts: ScriptDirectory) -> None:
-    if current is not None and current not in _revisions(scripts):
-        raise DatabaseError(
-            f"The database is at revision {current}, which this version of dripiq does not know: it is newer than the code. Upgrade dripiq.",
-            code="database_newer",
-            facts={"current": current, "head": _head(scripts)},
-        )
-
-
-@contextmanager
-def _engine(url: str) -> Iterator[Engine]:
-    engine = make_engine(url, pool_size=2)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
 @contextmanager
 def migrating(url: str) -> Iterator[Connection]:
     """A connection for the one migrator, on a server and at a revision that this code knows; no transaction is open on it."""
-    with _engine(url) as engine, connect(engine) as lock_connection:
-        _check_server(lock_connection)
+    with opened(url) as engine, connect(engine) as lock_connection:
+        check_server(lock_connection)
         lock_connection.rollback()
         with (
             _only_migrator(lock_connection.execution_options(isolation_level="AUTOCOMMIT")),
             connect(engine) as connection,
         ):
-            _check_known(_current(connection), _scripts())
+            check_known(current_revision(connection), scripts_here())
             connection.rollback()
             yield connection
 
@@ -300,30 +212,3 @@ def _config(connection: Connection, *, going_up: bool, discard: bool = False) ->
     config = scripts_config()
     config.attributes.update(connection=connection, going_up=going_up, discard=discard, lock_timeout=TABLE_LOCK_TIMEOUT)
     return config
-
-
-def scripts_config() -> Config:
-    """Where Alembic finds the revisions, in an installed package too."""
-    config = Config()
-    config.set_main_option("script_location", "dripiq:migrations")
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(scripts_config())
-
-
-def _revisions(scripts: ScriptDirectory) -> set[str]:
-    return {script.revision for script in scripts.walk_revisions()}
-
-
-def _head(scripts: ScriptDirectory) -> str:
-    head = scripts.get_current_head()
-    assert head is not None
-    return head
-
-
-def _current(connection: Connection) -> str | None:
-    options = {"version_table": VERSION_TABLE, "version_table_schema": SCHEMA}
-    return MigrationContext.configure(connection, opts=options).get_current_revision()

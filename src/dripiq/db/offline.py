@@ -9,7 +9,8 @@ from io import StringIO
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from dripiq.db.migrate import TABLE_LOCK_TIMEOUT, scripts_config, told_clearly
+from dripiq.db.migrate import TABLE_LOCK_TIMEOUT, told_clearly
+from dripiq.db.standing import scripts_config
 from dripiq.domain.errors import InputError
 
 

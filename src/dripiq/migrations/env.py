@@ -8,7 +8,7 @@ would hold up the whole application behind it. Offline, the SQL is printed to be
 from alembic import context
 from sqlalchemy import Connection
 
-from dripiq.db.migrate import VERSION_TABLE
+from dripiq.db.standing import VERSION_TABLE
 from dripiq.migrations.adoption import check_host
 from dripiq.migrations.indexes import ON_DEMAND
 from dripiq.schema import SCHEMA, Base

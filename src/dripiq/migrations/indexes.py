@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from alembic import context, op
 from sqlalchemy import Connection, text
 
-from dripiq.db.migrate import TABLE_LOCK_TIMEOUT, check_current, migrating, told_clearly
+from dripiq.db.migrate import TABLE_LOCK_TIMEOUT, migrating, told_clearly
+from dripiq.db.standing import check_current
 from dripiq.domain.errors import DatabaseError, InputError
 
 LONGEST_NAME = 63
@@ -96,7 +97,7 @@ def change_on_demand(url: str, name: str, *, wanted: bool) -> bool:
         wanted: True to build, False to drop.
 
     Raises:
-        DatabaseError: as for `migrate.upgrade`, and what `migrate.check_current` says of a database that is not up to date.
+        DatabaseError: as for `migrate.upgrade`, and what `standing.check_current` says of a database that is not up to date.
         InputError: `unknown_index`.
     """
     if name not in ON_DEMAND:

@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from dripiq.db.migrate import scripts_config
+from dripiq.db.standing import scripts_config
 
 
 def start(name: str, folder: Path | None = None) -> list[Path]:
