@@ -34,7 +34,7 @@ def ask(connection: Connection, tenant_id: str, email: str, secret: str, now: da
         raise ConflictError(f"{sender.from_email} is verified already.", code="already_verified")
     if sender.last_validated_at is not None and now - sender.last_validated_at < PAUSE:
         raise ConflictError(
-            f"A code was mailed to {sender.from_email} less than a minute ago: look there, or wait and ask again.",
+            f"The last code for {sender.from_email} is not a minute old: look for it, or wait and ask again.",
             code="asked_just_now",
         )
     mark_asked(connection, tenant_id, sender.id, now)
