@@ -5,7 +5,7 @@ the rest ever more thinly. What is finished grows with the scale; what is in a w
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -218,3 +218,15 @@ def send_key_of(message: Message) -> str:
 def action_key_of(campaign: Campaign, visit: int, name: str) -> str:
     """The identity of an action."""
     return action_key(campaign.id, NODES[(visit - 1) % 3], visit, name)
+
+
+Rows = Iterator[Sequence[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A table, the columns that are given, and its rows."""
+
+    table: str
+    columns: str
+    rows: Callable[[Population], Rows]

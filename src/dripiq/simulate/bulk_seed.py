@@ -7,6 +7,7 @@ key checks are made once a session, and would read whole tables if they were mad
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import Final
 
 from sqlalchemy import Engine
 
@@ -14,11 +15,35 @@ from dripiq.db.partitions import ensure_partitions
 from dripiq.domain.errors import ConflictError, InputError
 from dripiq.repositories.bulk_seed import copy_rows, is_empty, vacuum_analyze
 from dripiq.repositories.registration import read_own_host_tables
-from dripiq.simulate.bulk_rows import IN_HAND, MONTHS, Population, Scale
-from dripiq.simulate.bulk_tables import STAGES, Loaded
+from dripiq.simulate import bulk_history, bulk_people
+from dripiq.simulate.bulk_rows import IN_HAND, MONTHS, Loaded, Population, Scale
 
 ROWS_PER_COPY = 50_000
 """One transaction's worth: the checks of its keys wait in memory until its end."""
+
+STAGES: Final = (
+    (bulk_people.TENANTS, bulk_people.USERS),
+    (
+        bulk_people.LEADS,
+        bulk_people.SENDERS,
+        bulk_people.SETTINGS,
+        bulk_people.LIMITS,
+        bulk_people.SUPPRESSIONS,
+        bulk_history.DELIVERIES,
+        bulk_history.QUARANTINE,
+    ),
+    (bulk_people.CONTACTS,),
+    (bulk_people.VALIDATIONS, bulk_people.CHANNELS, bulk_history.CAMPAIGNS),
+    (
+        bulk_history.VERSIONS,
+        bulk_history.ACTIONS,
+        bulk_history.MESSAGES,
+        bulk_history.INBOUND,
+        bulk_history.TRANSITIONS,
+    ),
+    (bulk_history.EVENTS,),
+)
+"""In this order: a table comes in a later stage than what it refers to."""
 
 OWN_TABLES = frozenset({"tenants", "users", "leads", "lead_point_of_contacts"})
 

@@ -1,12 +1,9 @@
-"""Which rows does each table get?
-
-One function a table, from the same `Population`; `STAGES` is the order in which they can be loaded: a table comes in a later stage than what it refers to.
-"""
+"""What has each campaign done, what is in hand, and what came back?"""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
 from dripiq.simulate.bulk_rows import (
     BODY,
@@ -19,89 +16,16 @@ from dripiq.simulate.bulk_rows import (
     RECEIVED,
     SENDING,
     Campaign,
+    Loaded,
     Message,
     Population,
+    Rows,
     action_key_of,
     send_key_of,
 )
 
-Rows = Iterator[Sequence[object]]
-
 RENDERED = BODY.replace("{{ contact.name }}", "Somebody").replace("{{ lead.name }}", "their company")
 RAW = b'[{"event": "delivered", "email": "c1@d1.example.com", "sg_event_id": "%d"}]' + b" " * 900
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A table, the columns that are given, and its rows."""
-
-    table: str
-    columns: str
-    rows: Callable[[Population], Rows]
-
-
-def _tenants(people: Population) -> Rows:
-    for number, id in enumerate(people.tenant_ids):
-        yield id, f"Tenant {number:05}"
-
-
-def _users(people: Population) -> Rows:
-    for number, id in enumerate(people.user_ids):
-        yield id, f"user{number}@example.com", f"User {number}"
-
-
-def _leads(people: Population) -> Rows:
-    for id, tenant_id in {campaign.lead_id: campaign.tenant_id for campaign in people.campaigns}.items():
-        yield id, tenant_id, f"Company {id[:8]}"
-
-
-def _contacts(people: Population) -> Rows:
-    for campaign in people.campaigns:
-        yield (
-            campaign.contact_id,
-            campaign.tenant_id,
-            campaign.lead_id,
-            f"crm-{campaign.number}",
-            f"Contact {campaign.number}",
-            people.address(campaign),
-            "Europe/Berlin",
-        )
-
-
-def _senders(people: Population) -> Rows:
-    for number, (id, tenant_id, user_id) in enumerate(
-        zip(people.sender_ids, people.tenant_ids, people.user_ids, strict=True)
-    ):
-        yield tenant_id, id, user_id, f"sales{number}@example.org", "Sales", "example.org", "verified", True
-
-
-def _settings(people: Population) -> Rows:
-    for id, tenant_id in zip(people.ids("settings", len(people.tenant_ids)), people.tenant_ids, strict=True):
-        yield tenant_id, id
-
-
-def _limits(people: Population) -> Rows:
-    for id, tenant_id in zip(people.ids("limits", len(people.tenant_ids)), people.tenant_ids, strict=True):
-        yield tenant_id, id, "email", "tenant", 5_000
-
-
-def _suppressions(people: Population) -> Rows:
-    stopped = people.campaigns[::20]
-    for id, campaign in zip(people.ids("suppressions", len(stopped)), stopped, strict=True):
-        seen = people.start
-        yield campaign.tenant_id, id, "email", people.address(campaign), "address", "bounce", "webhook", seen, seen
-
-
-def _validations(people: Population) -> Rows:
-    asked = people.campaigns[::2]
-    for id, campaign in zip(people.ids("validations", len(asked)), asked, strict=True):
-        yield campaign.tenant_id, id, campaign.contact_id, people.address(campaign), "valid", "import", people.start
-
-
-def _channels(people: Population) -> Rows:
-    known = people.campaigns[::4]
-    for id, campaign in zip(people.ids("channels", len(known)), known, strict=True):
-        yield campaign.tenant_id, id, campaign.contact_id, "email", people.address(campaign), True
 
 
 def _campaigns(people: Population) -> Rows:
@@ -127,11 +51,26 @@ def _campaigns(people: Population) -> Rows:
         )
 
 
+CAMPAIGNS: Final = Loaded(
+    "contact_campaigns",
+    "tenant_id id lead_id contact_id channel status current_node_id visit node_entered_at transition_seq plan_json plan_hash "
+    "sender_identity_id started_at completed_at",
+    _campaigns,
+)
+
+
 def _versions(people: Population) -> Rows:
     plan, plan_hash = people.plan
     for id, campaign in zip(people.ids("versions", len(people.campaigns)), people.campaigns, strict=True):
         user_id = people.user_ids[campaign.tenant]
         yield campaign.tenant_id, id, campaign.id, "1", plan, plan_hash, "manual", user_id, people.start
+
+
+VERSIONS: Final = Loaded(
+    "campaign_plan_versions",
+    "tenant_id id contact_campaign_id version plan_json plan_hash generated_by created_by created_at",
+    _versions,
+)
 
 
 def _actions(people: Population) -> Rows:
@@ -183,6 +122,13 @@ def _action(
     )  # fmt: skip
 
 
+ACTIONS: Final = Loaded(
+    "scheduled_actions",
+    "tenant_id id contact_campaign_id node_id visit action_type run_at status job_id lease_until dedupe_key reason payload created_at",
+    _actions,
+)
+
+
 def _messages(people: Population) -> Rows:
     for message in people.messages():
         yield _message(people, message, message.at)
@@ -201,6 +147,14 @@ def _message(people: Population, message: Message, sent_at: object) -> Sequence[
     )  # fmt: skip
 
 
+MESSAGES: Final = Loaded(
+    "outbound_messages",
+    "tenant_id id contact_campaign_id contact_id node_id visit channel sender_identity_id to_address subject body rendered_body "
+    "provider provider_message_id smtp_id status attempts scheduled_at sent_at dedupe_key created_at updated_at",
+    _messages,
+)
+
+
 def _transitions(people: Population) -> Rows:
     total = people.scale.messages
     ids: list[str] = []
@@ -212,6 +166,13 @@ def _transitions(people: Population) -> Rows:
             message.campaign.tenant_id, ids[number % CHUNK], message.campaign.id, message.visit, before, message.node_id,
             "active" if before else "draft", "active", "timer" if before else "started", message.at,
         )  # fmt: skip
+
+
+TRANSITIONS: Final = Loaded(
+    "campaign_transitions",
+    "tenant_id id contact_campaign_id seq from_node_id to_node_id from_status to_status trigger at",
+    _transitions,
+)
 
 
 def _events(people: Population) -> Rows:
@@ -239,6 +200,14 @@ def _event(message: Message, id: str, nth: int) -> Sequence[object]:
     )  # fmt: skip
 
 
+EVENTS: Final = Loaded(
+    "message_events",
+    "tenant_id id outbound_message_id contact_campaign_id provider event_type event_at url ip user_agent confidence provider_event_id "
+    "payload created_at updated_at",
+    _events,
+)
+
+
 def _deliveries(people: Population) -> Rows:
     read = people.scale.events // 50
     for number, id in enumerate(people.ids("deliveries", read + RECEIVED)):
@@ -247,6 +216,13 @@ def _deliveries(people: Population) -> Rows:
         tenant_id = people.campaigns[number % len(people.campaigns)].tenant_id
         status, done_at = ("processed", at) if number < read else ("received", None)
         yield tenant_id, id, "sendgrid", at, True, raw, hashlib.sha256(raw).hexdigest(), status, done_at
+
+
+DELIVERIES: Final = Loaded(
+    "webhook_deliveries",
+    "tenant_id id provider received_at signature_valid raw payload_hash status processed_at",
+    _deliveries,
+)
 
 
 def _inbound(people: Population) -> Rows:
@@ -260,84 +236,17 @@ def _inbound(people: Population) -> Rows:
         )  # fmt: skip
 
 
+INBOUND: Final = Loaded(
+    "inbound_messages",
+    "tenant_id id contact_campaign_id contact_id channel to_address from_address subject text classification provider_message_id received_at",
+    _inbound,
+)
+
+
 def _quarantine(people: Population) -> Rows:
     for number, id in enumerate(people.ids("quarantine", 100)):
         raw = RAW % -number
         yield id, "sendgrid", people.end, "unknown_tenant", raw, hashlib.sha256(raw).hexdigest()
 
 
-STAGES: tuple[tuple[Loaded, ...], ...] = (
-    (Loaded("tenants", "id name", _tenants), Loaded("users", "id email name", _users)),
-    (
-        Loaded("leads", "id tenant_id name", _leads),
-        Loaded(
-            "email_sender_identities",
-            "tenant_id id user_id from_email from_name domain validation_status is_default",
-            _senders,
-        ),
-        Loaded("tenant_settings", "tenant_id id", _settings),
-        Loaded("send_rate_limits", "tenant_id id channel scope max_per_hour", _limits),
-        Loaded(
-            "communication_suppressions",
-            "tenant_id id channel value scope type source first_seen_at last_seen_at",
-            _suppressions,
-        ),
-        Loaded(
-            "webhook_deliveries",
-            "tenant_id id provider received_at signature_valid raw payload_hash status processed_at",
-            _deliveries,
-        ),
-        Loaded("webhook_quarantine", "id provider received_at reason raw payload_hash", _quarantine),
-    ),
-    (Loaded("lead_point_of_contacts", "id tenant_id lead_id external_ref name email timezone", _contacts),),
-    (
-        Loaded(
-            "email_validation_results",
-            "tenant_id id contact_id email result_status source validated_at",
-            _validations,
-        ),
-        Loaded("contact_channels", "tenant_id id contact_id channel value is_primary", _channels),
-        Loaded(
-            "contact_campaigns",
-            "tenant_id id lead_id contact_id channel status current_node_id visit node_entered_at transition_seq plan_json plan_hash "
-            "sender_identity_id started_at completed_at",
-            _campaigns,
-        ),
-    ),
-    (
-        Loaded(
-            "campaign_plan_versions",
-            "tenant_id id contact_campaign_id version plan_json plan_hash generated_by created_by created_at",
-            _versions,
-        ),
-        Loaded(
-            "scheduled_actions",
-            "tenant_id id contact_campaign_id node_id visit action_type run_at status job_id lease_until dedupe_key reason payload created_at",
-            _actions,
-        ),
-        Loaded(
-            "outbound_messages",
-            "tenant_id id contact_campaign_id contact_id node_id visit channel sender_identity_id to_address subject body rendered_body "
-            "provider provider_message_id smtp_id status attempts scheduled_at sent_at dedupe_key created_at updated_at",
-            _messages,
-        ),
-        Loaded(
-            "inbound_messages",
-            "tenant_id id contact_campaign_id contact_id channel to_address from_address subject text classification provider_message_id received_at",
-            _inbound,
-        ),
-        Loaded(
-            "campaign_transitions",
-            "tenant_id id contact_campaign_id seq from_node_id to_node_id from_status to_status trigger at",
-            _transitions,
-        ),
-    ),
-    (
-        Loaded(
-            "message_events",
-            "tenant_id id outbound_message_id contact_campaign_id provider event_type event_at url ip user_agent confidence provider_event_id "
-            "payload created_at updated_at",
-            _events,
-        ),
-    ),
-)
+QUARANTINE: Final = Loaded("webhook_quarantine", "id provider received_at reason raw payload_hash", _quarantine)
