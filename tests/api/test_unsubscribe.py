@@ -132,7 +132,7 @@ def test_the_sending_lock_is_the_first_thing_that_its_transaction_takes(api: Api
     api.client.post(path, data=ONE_CLICK)
     begun = max(at for at, statement in enumerate(said) if statement == "BEGIN")
     transaction = said[begun + 1 :]
-    lock, write, *_ = (statement for statement in transaction if "advisory" in statement or "dripiq_app" in statement)
+    lock, *_, write = (statement for statement in transaction if "advisory" in statement or "dripiq_app" in statement)
     assert "pg_advisory_xact_lock(" in lock  # before it, the transaction has only taken the tenant's role
     assert "communication_suppressions" in write
     assert transaction[-1] == "COMMIT"

@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from dripiq.domain.states import Channel, SuppressionScope, SuppressionType
+from dripiq.engine.suppress import suppress
 from dripiq.repositories.intake import Suppression, upsert_suppressions
 from dripiq.repositories.reaching import find_reaching
+from dripiq.repositories.standing import lock_campaigns
 from dripiq.repositories.suppressing import end_suppressions
 from dripiq.schema.ids import new_id
 from tests.engine.conftest import NOON, ONE_MAIL, World
@@ -70,3 +72,24 @@ def test_a_campaign_whose_preferred_address_goes_while_it_is_looked_for_is_left_
     event.listen(world.database, "before_cursor_execute", remove)
     with world.database.connect() as connection:
         assert find_reaching(connection, world.tenant_id, "email", ["other@example.com"]) == {}
+
+
+def test_suppressions_are_written_after_campaigns_are_locked_as_by_who_records_outcomes(world: World) -> None:
+    world.enroll(ONE_MAIL)
+
+    def close() -> None:
+        with world.database.begin() as connection:
+            suppress(connection, world.tenant_id, ["c1@example.com"], now=NOON, kind=SuppressionType.BOUNCE)
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as connection:
+            lock_campaigns(connection, world.tenant_id, [world.campaign().id])
+            closing = pool.submit(close)
+            deadline = time.monotonic() + 10
+            while not world.value(waiting) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            bounced = Suppression("email", "c1@example.com", "address", "bounce", "webhook", NOON)
+            upsert_suppressions(connection, world.tenant_id, [bounced], NOON)
+        closing.result(10)
+    assert world.campaign().status == "stopped"

@@ -35,7 +35,6 @@ _STEPS: Final = {
     "_commit": "commit",
     "_commit_part": "commit",
     "_record": "record",
-    "_close": "close",
 }
 """The stages within dispatch, by the function of `dispatch.hand_over` that is their transaction."""
 

@@ -1,6 +1,7 @@
 """How is an address closed, from one instant on?
 
-Its suppression is written, and the campaigns that write to it end in the same transaction: the sending lock, then the campaigns by id, then what is theirs.
+Its suppression is written, and the campaigns that write to it end in the same transaction: the sending lock, then the campaigns by id, then what is theirs,
+and the suppressions last, as by everybody who writes them.
 What a campaign that begins or moves meanwhile would still send is stopped by the gates, which look again.
 """
 
@@ -47,14 +48,14 @@ def suppress(
     connection = connection_of(caller)
     lock_exclusive(connection, [(tenant_id, channel)])
     now = time_of(connection, now)
-    wanted = [Suppression(str(channel), value, str(scope), str(kind), str(source), now) for value in values]
-    upsert_suppressions(connection, tenant_id, wanted, now)
     if scope is SuppressionScope.ADDRESS:
         reached, code = find_reaching(connection, tenant_id, channel, values), f"suppressed_{kind}"
     else:
         reached, code = find_reaching(connection, tenant_id, channel, domains=values), f"suppressed_domain_{kind}"
     if reached:
         react(connection, tenant_id, {campaign_id: [Stop(now, code)] for campaign_id in reached}, now)
+    wanted = [Suppression(str(channel), value, str(scope), str(kind), str(source), now) for value in values]
+    upsert_suppressions(connection, tenant_id, wanted, now)
 
 
 def unsubscribe(
@@ -67,12 +68,7 @@ def unsubscribe(
     connection = connection_of(caller)
     lock_exclusive(connection, [(tenant_id, channel)])
     now = time_of(connection, now)
-    kind, source = SuppressionType.UNSUBSCRIBE, SuppressionSource.LINK
-    closed = Suppression(str(channel), address, str(SuppressionScope.ADDRESS), str(kind), str(source), now)
-    upsert_suppressions(connection, tenant_id, [closed], now)
     reached = find_reaching(connection, tenant_id, channel, [address])
-    if not reached:
-        return
     campaigns = [c for c in lock_campaigns(connection, tenant_id, reached) if not c.state.status.is_final]
     events = {campaign.id: _unsubscribed(campaign, now) for campaign in campaigns}
     insert_events(connection, tenant_id, list(events.values()), now)
@@ -81,6 +77,9 @@ def unsubscribe(
         for id, event in events.items()
     }
     answer(connection, tenant_id, campaigns, inputs, now)
+    kind, source = SuppressionType.UNSUBSCRIBE, SuppressionSource.LINK
+    closed = Suppression(str(channel), address, str(SuppressionScope.ADDRESS), str(kind), str(source), now)
+    upsert_suppressions(connection, tenant_id, [closed], now)
 
 
 def _unsubscribed(campaign: LockedCampaign, now: datetime) -> EventRow:

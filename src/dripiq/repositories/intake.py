@@ -256,7 +256,10 @@ def raise_statuses(connection: Connection, tenant_id: str, facts: Sequence[Statu
 def upsert_suppressions(
     connection: Connection, tenant_id: str, suppressions: Sequence[Suppression], now: datetime
 ) -> None:
-    """Suppress addresses; this transaction has taken the sending lock exclusively (`sending_lock.lock_exclusive`) before."""
+    """Suppress addresses, after everything else that this transaction locks.
+
+    Who promises that nothing leaves once it has committed has taken the sending lock exclusively before (`sending_lock.lock_exclusive`).
+    """
     by_key = {(str(s.channel), s.value, str(s.type)): s for s in suppressions}
     unique = [by_key[key] for key in sorted(by_key)]  # in the order in which END_SUPPRESSIONS locks them
     connection.execute(

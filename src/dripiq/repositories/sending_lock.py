@@ -2,7 +2,7 @@
 
 A check and a send in one statement are not enough under READ COMMITTED: the statement's snapshot may predate a suppression that commits while it
 waits. So both take an advisory lock on (tenant, channel) as their transaction's first statement: who commits messages to sending takes it shared,
-who writes suppressions or the kill switch takes it exclusively. Once a suppression's COMMIT has returned, nothing of that address becomes `sending`.
+who suppresses or turns the kill switch takes it exclusively. Once a suppression's COMMIT has returned, nothing of that address becomes `sending`.
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,6 @@ from dripiq.domain.accounts import Account
 from dripiq.domain.reply_address import ReplyAddresses
 from dripiq.domain.states import ActionStatus, ActionType, Channel
 from dripiq.engine.clock import Clock
-from dripiq.engine.dispatch.close import close, refused_for_good
 from dripiq.engine.dispatch.draft import Track, Unsubscribe
 from dripiq.engine.dispatch.limit import take_turn
 from dripiq.engine.dispatch.prepare import Ready, prepare
@@ -135,26 +134,15 @@ def _outcome_of(ready: Ready, outcomes: Mapping[str, Outcome]) -> Outcome:
 
 
 async def _record_patiently(outbox: Outbox, lease: Lease, handed: Sequence[HandedOver]) -> None:
-    """Record outcomes, again and again while the database fails: what is known of a hand-over should not become a doubt. Then close what they close."""
-    await _patiently(_record, outbox, lease, handed)
-    if any(h.outcome is not None and h.outcome.closes is not None for h in handed):
-        await _patiently(_close, outbox, lease, handed)
-
-
-async def _patiently(
-    write: Callable[[Outbox, Lease, Sequence[HandedOver]], None],
-    outbox: Outbox,
-    lease: Lease,
-    handed: Sequence[HandedOver],
-) -> None:
+    """Record outcomes, again and again while the database fails: what is known of a hand-over should not become a doubt."""
     for pause in RECORD_PAUSES:
         try:
-            await asyncio.to_thread(write, outbox, lease, handed)
+            await asyncio.to_thread(_record, outbox, lease, handed)
         except SQLAlchemyError:
             await asyncio.sleep(pause)
         else:
             return
-    await asyncio.to_thread(write, outbox, lease, handed)
+    await asyncio.to_thread(_record, outbox, lease, handed)
 
 
 def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
@@ -218,12 +206,6 @@ def _commit_part(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Re
 def _record(outbox: Outbox, lease: Lease, handed: Sequence[HandedOver]) -> None:
     with outbox.database.begin() as connection:
         record(connection, lease, handed, outbox.clock.now(connection))
-
-
-def _close(outbox: Outbox, lease: Lease, handed: Sequence[HandedOver]) -> None:
-    with outbox.database.begin() as connection:
-        now = outbox.clock.now(connection)
-        close(connection, lease.tenant_id, refused_for_good(handed, now), now)
 
 
 def _parts(ready: Sequence[Ready], size: int) -> Iterator[Sequence[Ready]]:

@@ -3,6 +3,9 @@
 One transaction for a sub-batch: campaigns are locked first, then messages get their outcome (fenced by the attempt), campaigns answer, and actions go back
 where the lease still holds them. What is known of a hand-over is written whoever holds the lease by now: the attempt's number is the fence, and a doubt
 ends with it.
+
+Whom a refusal closes is suppressed in the same transaction, and whoever else writes there is stopped: nothing of it can be lost. It takes no sending lock,
+which somebody may hold for long, and which no outcome must wait for: that lock is for who promises that after its COMMIT nothing leaves any more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +15,13 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from dripiq.channels.base import Outcome, Verdict
-from dripiq.domain.moves import IN_DOUBT, SEND, Accepted, ActionRef, Input, Refused
-from dripiq.domain.states import ActionStatus, MessageStatus
+from dripiq.domain.moves import IN_DOUBT, SEND, Accepted, ActionRef, Input, Refused, Stop
+from dripiq.domain.states import ActionStatus, MessageStatus, SuppressionScope, SuppressionSource, SuppressionType
 from dripiq.domain.timing import MAX_ATTEMPTS, retry_at
+from dripiq.engine.closing import reached_by
 from dripiq.engine.dispatch.prepare import Ready
 from dripiq.engine.react import answer
+from dripiq.repositories.intake import Suppression, upsert_suppressions
 from dripiq.repositories.outbox import Attempt, record_accepted, record_refused
 from dripiq.repositories.queue import Lease, PutBack, put_back
 from dripiq.repositories.standing import LockedCampaign, lock_campaigns
@@ -32,8 +37,11 @@ class HandedOver:
 
 
 def record(connection: Connection, lease: Lease, handed: Sequence[HandedOver], now: datetime) -> None:
-    """Write the outcomes of a sub-batch and let the campaigns answer them."""
-    campaigns = lock_campaigns(connection, lease.tenant_id, [h.ready.campaign_id for h in handed])
+    """Write the outcomes of a sub-batch and let the campaigns answer them; close whom a provider refused for good. The transaction has done nothing but
+    read so far."""
+    closed = {h.ready.campaign_id: s for h in handed if (s := _suppression(h, now)) is not None}
+    stops = _stops(connection, lease.tenant_id, closed, now)
+    campaigns = lock_campaigns(connection, lease.tenant_id, {*stops, *(h.ready.campaign_id for h in handed)})
     by_id = {campaign.id: campaign for campaign in campaigns}
     judged = [(h, _status_after(h, by_id)) for h in handed]
     accepted = [_attempt(h, status) for h, status in judged if status is MessageStatus.SENT]
@@ -54,8 +62,35 @@ def record(connection: Connection, lease: Lease, handed: Sequence[HandedOver], n
                 inputs.setdefault(h.ready.campaign_id, []).append(Refused(now, h.ready.node_id, h.ready.visit, code))
             case MessageStatus.IN_DOUBT | MessageStatus.QUEUED:
                 back.append(_put_back(h, status, now))
+    for campaign_id, stop in stops.items():
+        inputs.setdefault(campaign_id, []).append(stop)
     answer(connection, lease.tenant_id, [c for c in campaigns if c.id in inputs], inputs, now)
     put_back(connection, lease, back, now, settles_doubt=True)
+    if closed:
+        upsert_suppressions(connection, lease.tenant_id, list(closed.values()), now)
+
+
+def _suppression(handed: HandedOver, now: datetime) -> Suppression | None:
+    """Whom the outcome closes."""
+    kind = handed.outcome.closes if handed.outcome is not None else None
+    if kind is None:
+        return None
+    # Who may not be written to because of a STOP of theirs said so in a text message.
+    source = SuppressionSource.REPLY if kind is SuppressionType.UNSUBSCRIBE else SuppressionSource.WEBHOOK
+    message = handed.ready.message
+    return Suppression(message.channel, message.to_address, SuppressionScope.ADDRESS, kind, source, now)
+
+
+def _stops(connection: Connection, tenant_id: str, closed: Mapping[str, Suppression], now: datetime) -> dict[str, Stop]:
+    """The stops of the campaigns that write to a closed address, but for those whose messages were refused (the keys of `closed`): their plans answer
+    `failed`, or they end in error."""
+    suppressions = list(closed.values())
+    return {
+        campaign_id: Stop(now, f"suppressed_{suppression.type}")
+        for suppression, campaigns in zip(suppressions, reached_by(connection, tenant_id, suppressions), strict=True)
+        for campaign_id in campaigns
+        if campaign_id not in closed
+    }
 
 
 def _status_after(handed: HandedOver, campaigns: Mapping[str, LockedCampaign]) -> MessageStatus:
