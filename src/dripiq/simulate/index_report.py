@@ -116,7 +116,7 @@ def _idle(indexes: Sequence[IndexCost]) -> Iterator[str]:
         longer = [other.name for other in others if other.begins_with(index.columns)]
         told = f"`{index.name}` ({_size(index.bytes)})"
         if not index.serves and not index.keys:
-            yield f"{told}: no statement asks for it yet."
+            yield f"{told}: no statement that was measured asks for it."
         elif longer:
             yield f"{told}: `{longer[0]}` begins with the same columns and could serve its statements."
         elif index.serves and _is_no_better(index) and all(_leads(key, others) for key in index.keys):
