@@ -1,16 +1,16 @@
 """`dripiq campaign`: start, steer and look at campaigns."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from dripiq.cli.contacts import read_contacts, refuse_bad_rows
-from dripiq.cli.opening import database_in_use, open_transaction, read_file
+from dripiq.cli.opening import database_in_use, open_transaction
 from dripiq.cli.output import JsonOption, TenantOption, note, say, show_json, show_table
-from dripiq.cli.plans import show_faults
+from dripiq.cli.plan_file import checked_plan
 from dripiq.cli.previewing import preview
 from dripiq.cli.steering import Verb, steer
-from dripiq.domain.errors import NotFoundError, PlanError
+from dripiq.domain.errors import NotFoundError
 
 app = typer.Typer(help="Campaigns: start, steer and look at them.", no_args_is_help=True)
 app.command()(preview)
@@ -171,27 +171,6 @@ def list_(
         note(f"The database is {database_in_use()}.")
     if onward is not None:
         note(f"More: --after {onward}")
-
-
-def checked_plan(path: str, *, quiet: bool) -> dict[str, Any]:
-    """The plan in a file, without a fault.
-
-    Raises:
-        PlanError: with every fault, which are shown too unless `quiet`.
-    """
-    import json
-
-    from dripiq.domain.plan.verify import check_plan
-
-    raw = read_file(path)
-    try:
-        check_plan(raw)
-    except PlanError as error:
-        if not quiet:
-            show_faults(error, note)
-        raise
-    document: dict[str, Any] = json.loads(raw.decode("utf-8-sig"))
-    return document
 
 
 def _emails(path: str, *, quiet: bool) -> list[str]:

@@ -15,8 +15,9 @@ import typer
 
 from dripiq.cli.opening import open_database, read_file
 from dripiq.cli.output import JsonOption, TenantOption, note, progress, say, show_json, show_table
+from dripiq.cli.plan_file import checked_plan
 from dripiq.cli.steering import operator
-from dripiq.domain.errors import ConflictError, InputError, PlanError
+from dripiq.domain.errors import ConflictError, InputError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -62,7 +63,7 @@ def migrate(
     """
     from dripiq.engine.replan import forward
 
-    document = _plan(to, quiet=as_json)
+    document = checked_plan(to, quiet=as_json)
     pairs = _mapping(mapping or [])
     origin = hash_of(since) if since is not None else None
     _change(tenant, lambda connection, owner: forward(connection, owner, document, origin, pairs), dry_run, as_json)
@@ -144,23 +145,6 @@ def _as_tenant(connection: "Connection", tenant_id: str) -> AbstractContextManag
 
 
 # ---- what was typed
-
-
-def _plan(path: str, *, quiet: bool) -> dict[str, Any]:
-    import json
-
-    from dripiq.cli.plans import show_faults
-    from dripiq.domain.plan.verify import check_plan
-
-    raw = read_file(path)
-    try:
-        check_plan(raw)
-    except PlanError as error:
-        if not quiet:
-            show_faults(error, note)
-        raise
-    document: dict[str, Any] = json.loads(raw.decode("utf-8-sig"))
-    return document
 
 
 def hash_of(named: str) -> str:

@@ -1,13 +1,14 @@
 """`dripiq plan`: is this plan right?"""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from dripiq.cli import migrating, simulating
 from dripiq.cli.opening import read_file
 from dripiq.cli.output import JsonOption, say, show_json, show_table
+from dripiq.cli.plan_file import show_faults
 from dripiq.domain.errors import PlanError
 
 if TYPE_CHECKING:
@@ -144,11 +145,3 @@ def schema() -> None:
     from dripiq.domain.plan.schema import plan_schema
 
     show_json(plan_schema())
-
-
-def show_faults(error: PlanError, write: Callable[[str], None]) -> None:
-    """Write every fault of a plan, a line each: path, code, sentence."""
-    faults = cast("list[dict[str, str]]", error.facts.get("faults", []))
-    for fault in faults:
-        write(f"{fault['path']}: {fault['code']}: {fault['message']}")
-    write("1 fault" if len(faults) == 1 else f"{len(faults)} faults")

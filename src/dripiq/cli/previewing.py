@@ -14,6 +14,7 @@ import typer
 from dripiq.cli.contacts import read_contacts, refuse_bad_rows
 from dripiq.cli.opening import open_database
 from dripiq.cli.output import JsonOption, many, note, progress, say
+from dripiq.cli.plan_file import checked_plan
 from dripiq.domain.assumptions import Assumption
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def preview(
 
     Says who would not get it, and why. Exit code 1 where a message cannot be rendered for somebody.
     """
-    from dripiq.cli.campaigns import checked_plan
     from dripiq.domain.plan.parse import parse_plan
 
     parsed = parse_plan(checked_plan(plan, quiet=as_json))

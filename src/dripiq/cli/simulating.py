@@ -12,6 +12,7 @@ import typer
 from dripiq.cli.contacts import read_contacts, refuse_bad_rows
 from dripiq.cli.opening import read_file
 from dripiq.cli.output import JsonOption, note, say, show_json, show_table
+from dripiq.cli.plan_file import checked_plan
 from dripiq.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,7 +108,6 @@ def _script(
     file: str, contacts: str | None, count: int | None, seed: int, start: str | None, days: int, tick: str | None,
     behaviour: "Behaviour", *, quiet: bool,
 ) -> "Script":  # fmt: skip
-    from dripiq.cli.campaigns import checked_plan
     from dripiq.simulate.audience import made_people
     from dripiq.simulate.rehearsal import PEOPLE, START, Script
 
