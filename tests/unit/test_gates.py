@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dripiq.domain.buckets import HORIZON, Bucket
 from dripiq.domain.gates import (
     SENDER_RECHECK,
     Closed,
@@ -20,7 +21,7 @@ from dripiq.domain.gates import (
     limited,
     suppressing,
 )
-from dripiq.domain.limits import HORIZON, Bucket, Key, Period
+from dripiq.domain.limits import Key, Period
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.parse import parse_plan
 from dripiq.domain.sender_health import PauseReason

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dripiq.domain.buckets import HORIZON, Booking, Bucket, Ledger, find_slot
 from dripiq.domain.errors import InputError
-from dripiq.domain.limits import DEFAULTS, HORIZON, Booking, Bucket, Key, Ledger, Period, Rules, find_slot, parse_ramp
+from dripiq.domain.limits import DEFAULTS, Key, Period, Rules, parse_ramp
 from dripiq.domain.states import LimitScope
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)

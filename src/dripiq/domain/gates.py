@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from dripiq.domain.addresses import domain_of
-from dripiq.domain.limits import Bucket, find_slot
+from dripiq.domain.buckets import Bucket, find_slot
 from dripiq.domain.moves import PAUSED, Contact
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.sender_health import PAUSE_CODES, PauseReason

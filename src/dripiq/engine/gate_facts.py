@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from dripiq.domain.addresses import domain_of
+from dripiq.domain.buckets import Booking, Bucket, Ledger
 from dripiq.domain.contents import Thread
 from dripiq.domain.gates import SendFacts, Suppressed, Suppression, suppressing
-from dripiq.domain.limits import Booking, Bucket, Key, Ledger, Rules
+from dripiq.domain.limits import Key, Rules
 from dripiq.domain.moves import Contact
 from dripiq.domain.plan.model import Node
 from dripiq.domain.rotation import say_choice

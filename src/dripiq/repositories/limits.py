@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from dripiq.domain.limits import Booking, Bucket, Key, Period
+from dripiq.domain.buckets import Booking, Bucket
+from dripiq.domain.limits import Key, Period
 from dripiq.domain.states import Channel, LimitScope
 from dripiq.schema.ids import new_ids
 

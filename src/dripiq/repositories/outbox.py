@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from dripiq.domain.accounts import Account
-from dripiq.domain.limits import Booking
+from dripiq.domain.buckets import Booking
 from dripiq.domain.states import Channel, MessageStatus
 
 INSERT_PREPARED = text(

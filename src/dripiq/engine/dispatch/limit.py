@@ -11,7 +11,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from dripiq.domain.addresses import domain_of
-from dripiq.domain.limits import Booking, Key, Ledger, Rules, Slot
+from dripiq.domain.buckets import Booking, Ledger, Slot
+from dripiq.domain.limits import Key, Rules
 from dripiq.domain.states import ActionStatus, Channel
 from dripiq.domain.timing import next_allowed
 from dripiq.engine.dispatch.prepare import Ready

@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from dripiq.channels.base import OutgoingMessage
 from dripiq.domain.accounts import Account
+from dripiq.domain.buckets import Booking
 from dripiq.domain.errors import DripiqError
 from dripiq.domain.gates import Closed, Effect, first_closed
-from dripiq.domain.limits import Booking
 from dripiq.domain.moves import IN_DOUBT, PAUSED, Contact, Input, Stop
 from dripiq.domain.plan.model import Plan
 from dripiq.domain.reply_address import ReplyAddresses
