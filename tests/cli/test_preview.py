@@ -75,7 +75,7 @@ def test_no_more_contacts_are_shown_than_asked_for_and_all_are_counted(
 ) -> None:
     answer = dripiq("campaign", "preview", plan, "--contacts", people, "--sender", "kim@example.com", "--limit", "1")
     assert "bob@example.com" not in answer.out
-    assert "… and 1 more contacts" in answer.out
+    assert "… and 1 more contact (" in answer.out
     assert "Contacts: 2;" in answer.out
 
 
