@@ -215,7 +215,13 @@ def make_worker(
     listen_url = make_url(database.direct_url).set(drivername="postgresql").render_as_string(hide_password=False)
     share = Share(settings.batch, settings.lease)
     pace = Pace(
-        share, settings.poll, settings.upkeep, listen_url, settings.event_retention_months, tolerance_of(settings)
+        share,
+        settings.poll,
+        settings.upkeep,
+        settings.mailbox_period,
+        listen_url,
+        settings.event_retention_months,
+        tolerance_of(settings),
     )
     return Worker(outbox, pace, make_mailbox(settings), own_mailboxes(settings))
 

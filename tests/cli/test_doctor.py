@@ -9,6 +9,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
+from sqlalchemy import Engine, text
 
 from dripiq.domain.sender_check import judge_dkim, judge_dmarc, judge_spf
 from tests.cli.conftest import Dripiq
@@ -156,3 +157,32 @@ def test_a_setting_that_is_misspelt_is_named_and_an_empty_one_is_not_set(dripiq:
         "DRIPIQ_PUBLIK_URL",
         'There is no such setting (did you mean "DRIPIQ_PUBLIC_URL"?).',
     )
+
+
+def test_a_mailbox_that_is_not_read_is_said_and_the_variable_of_an_accounts_password_is_no_misspelt_setting(
+    dripiq: Dripiq, engine: Engine
+) -> None:
+    dripiq("tenants", "create", "Acme")
+    dripiq("senders", "add", "kim@example.com", "--tenant", "Acme", "--verified")
+    account = ("senders", "account", "set", "kim@example.com", "--tenant", "Acme", "--smtp-host", "mail.test")
+    login = ("--smtp-user", "kim", "--smtp-password", "env:DRIPIQ_KIMS", "--imap-host", "imap.test")
+    assert dripiq(*account, *login).code == 0
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE dripiq_app.sender_accounts SET imap_failures = 3, imap_error = 'The server refuses the log-in.'"
+            )
+        )
+    found = dripiq("doctor", "--json", kims="hunter2", kim="hunter2")
+    said = {finding["code"]: (finding["what"], finding["level"], finding["said"]) for finding in found.json["findings"]}
+    why = "The server refuses the log-in."
+    assert said["mailbox_not_read"] == ("mailbox of kim@example.com", "fault", f"{why} (imap.test; tried 3 times)")
+    assert [finding["what"] for finding in found.json["findings"] if finding["code"] == "unknown_setting"] == [
+        "DRIPIQ_KIM"
+    ]
+    assert (found.code, "hunter2" in found.out) == (1, False)
+    (listed,) = dripiq("senders", "list", "--tenant", "Acme", "--json").json["senders"]
+    assert listed["mailbox_error"] == why
+    assert "refuses" in dripiq("senders", "list", "--tenant", "Acme").out
+    shown = dripiq("senders", "account", "show", "kim@example.com", "--tenant", "Acme", "--json").json["account"]
+    assert (shown["imap"]["failures"], shown["imap"]["error"], shown["imap"]["read_at"]) == (3, why, None)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from dripiq.engine.enroll import Enrolment, enroll
 from dripiq.engine.limit import lift_limits
 from dripiq.engine.loop import Pace, Worker
 from dripiq.schema.ids import new_id, new_ids
+from tests.engine.dovecot import base_folder, dovecot
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -168,3 +169,10 @@ def crowd(engine: Engine, tmp_path: Path) -> World:
     made = World(engine, tmp_path / "mail")
     made.tenant_id, made.sender_id, made.contacts = settle_tenant(engine, 50)
     return made
+
+
+@pytest.fixture(scope="module")
+def imap_port() -> Iterator[int]:
+    """The port of a Dovecot of the module's own."""
+    with base_folder() as (base, owner), dovecot(base, owner) as chosen:
+        yield chosen

@@ -25,6 +25,7 @@ state_dir = {base}/state
 log_path = {base}/log
 ssl = no
 disable_plaintext_auth = no
+auth_failure_delay = 0
 mail_location = maildir:{base}/mail/%n
 passdb {{
   driver = static
@@ -48,6 +49,9 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =

@@ -12,39 +12,27 @@ from pydantic import SecretStr
 
 from dripiq.channels.folder import FolderSender
 from dripiq.channels.imap import ImapMailbox, MailboxError
-from dripiq.config.environment import load_settings
-from dripiq.domain.accounts import MailServer
 from dripiq.domain.states import Channel
 from dripiq.engine.dispatch import Outbox
-from dripiq.engine.give_account import give_account
 from dripiq.engine.loop import Pace, Worker
-from dripiq.engine.read_mailboxes import MailboxReader
-from dripiq.wiring import own_mailboxes
-from tests.engine.conftest import World, settle_tenant
-from tests.engine.dovecot import PATIENCE, base_folder, dovecot
+from tests.engine.conftest import World
+from tests.engine.dovecot import PATIENCE
 from tests.engine.test_receive import REMIND, stored, to_us
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """The port of a Dovecot of the test's own."""
-    with base_folder() as (base, owner), dovecot(base, owner) as chosen:
-        yield chosen
-
-
 @pytest.fixture
-def box(port: int) -> Iterator[MailBoxUnencrypted]:
+def box(imap_port: int) -> Iterator[MailBoxUnencrypted]:
     """The mailbox as its owner sees it, empty."""
-    with MailBoxUnencrypted("127.0.0.1", port).login("ann", "secret") as mine:
+    with MailBoxUnencrypted("127.0.0.1", imap_port).login("ann", "secret") as mine:
         mine.delete(mine.uids())
         yield mine
 
 
 @pytest.fixture
-def mailbox(port: int, box: MailBoxUnencrypted) -> Iterator[ImapMailbox]:
+def mailbox(imap_port: int, box: MailBoxUnencrypted) -> Iterator[ImapMailbox]:
     """The same mailbox, as dripiq reads it."""
     ours = ImapMailbox(
-        "127.0.0.1", port, username="ann", password=SecretStr("secret"), security="none", max_bytes=100_000
+        "127.0.0.1", imap_port, username="ann", password=SecretStr("secret"), security="none", max_bytes=100_000
     )
     yield ours
     ours.close()
@@ -146,35 +134,14 @@ def test_waiting_ends_when_a_mail_comes(asked: World, mailbox: ImapMailbox, box:
     assert len(list(mailbox.new())) == 1
 
 
-def test_a_wrong_password_and_a_server_that_is_away_are_said_and_end_nothing(port: int) -> None:
-    for to, password in ((port, "wrong"), (1, "secret")):
-        ours = ImapMailbox("127.0.0.1", to, username="ann", password=SecretStr(password), security="none")
-        with pytest.raises(MailboxError, match="The mailbox failed"):
+def test_a_wrong_password_a_server_that_is_away_and_a_folder_that_is_not_there_are_said(imap_port: int) -> None:
+    for to, password, folder, said in (
+        (imap_port, "wrong", "INBOX", r"refuses the log-in of ann: .*Authentication failed\.$"),
+        (imap_port, "secret", "Nowhere", r"does not open the folder Nowhere: .*doesn't exist: Nowhere"),
+        (1, "secret", "INBOX", r"The mailbox failed \(ConnectionRefusedError\)"),
+    ):
+        ours = ImapMailbox(
+            "127.0.0.1", to, username="ann", password=SecretStr(password), security="none", folder=folder
+        )
+        with pytest.raises(MailboxError, match=said):
             list(ours.new())
-
-
-def test_a_senders_own_mailbox_gives_what_is_about_outreach_and_keeps_peoples_other_mail_to_itself(
-    asked: World, port: int, box: MailBoxUnencrypted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("DRIPIQ_EMAIL_CHANNEL", "smtp")
-    monkeypatch.setenv("ANNS", "secret")
-    other, _, _ = settle_tenant(asked.database, 1, "Other")
-    for tenant_id, secret in ((asked.tenant_id, "env:ANNS"), (other, "env:NOBODYS")):
-        with asked.database.begin() as connection:
-            imap = MailServer("127.0.0.1", port, "none", "ann", secret)
-            give_account(
-                connection, tenant_id, "sender@example.com", MailServer("127.0.0.1", 1, "none"), (imap, "INBOX")
-            )
-    box.append(b"From: mum@example.org\r\nMessage-ID: <a@b.test>\r\nSubject: Sunday\r\n\r\nLunch?\r\n", "INBOX")
-    box.append(to_us(asked), "INBOX")
-    opener = own_mailboxes(load_settings())
-    assert opener is not None
-    reader = MailboxReader(asked.database, asked.clock, opener)
-    assert asyncio.run(reader.read()) == 1
-    assert asyncio.run(reader.read()) == 0
-    reader.close()
-    asked.work()
-    assert (stored(asked), asked.campaign().status) == ([("reply", True)], "stopped")
-    kept = "SELECT (SELECT count(*) FROM dripiq_app.webhook_quarantine) + (SELECT count(*) FROM dripiq_app.webhook_deliveries)"
-    assert asked.value(kept) == 1
-    assert "There is no secret at env:NOBODYS" in caplog.text

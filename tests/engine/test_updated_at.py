@@ -37,6 +37,7 @@ from dripiq.engine.suppress import suppress
 from dripiq.engine.upkeep import expire
 from dripiq.engine.verify_sender import ask, confirm
 from dripiq.repositories.lifting import Lift, lift_suppressions
+from dripiq.repositories.mailboxes import Reading, claim_mailboxes, record_readings
 from dripiq.repositories.outbox import commit_to_send
 from dripiq.repositories.suppressing import end_suppressions
 from dripiq.schema.security import protected_tables
@@ -276,6 +277,20 @@ def live_through_everything(world: World) -> None:
         with world.database.begin() as connection:
             server = MailServer("mail.test", port, "none")
             give_account(connection, world.tenant_id, "second", server, now=world.clock.now(connection))
+    for error in ("It is away.", None):
+        with world.database.begin() as connection:
+            server = MailServer("mail.test", 993, "tls", "ann", "env:ANNS")
+            give_account(
+                connection, world.tenant_id, "second", server, (server, "INBOX"), now=world.clock.now(connection)
+            )
+        with world.database.begin() as connection:
+            now = world.clock.now(connection)
+            (claimed,) = claim_mailboxes(
+                connection, world.tenant_id, now=now, until=now + timedelta(minutes=5), limit=2
+            )
+        with world.database.begin() as connection:
+            now = world.clock.now(connection)
+            record_readings(connection, world.tenant_id, [Reading(claimed, now, error)], now)
     with world.database.begin() as connection:
         now, manual = world.clock.now(connection), [SuppressionType.MANUAL]
         end_suppressions(

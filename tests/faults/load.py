@@ -12,12 +12,14 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from dripiq.domain.accounts import MailServer
 from dripiq.domain.limits import Period
 from dripiq.domain.states import Channel, LimitScope
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.clock import DatabaseClock
 from dripiq.engine.dispatch.prepare import Ready, prepare
 from dripiq.engine.enroll import enroll
+from dripiq.engine.give_account import give_account
 from dripiq.engine.ingest import ingest
 from dripiq.engine.limit import set_limit
 from dripiq.engine.steer import pause_sending
@@ -120,6 +122,9 @@ def settle(database: Engine, contacts: int = 24) -> Tenants:
         enroll(connection, paused, PLAN, held, now=now)
     with database.begin() as connection:
         pause_sending(connection, paused, reason="test")
+        # Nothing leaves from it, so nobody misses its mail server; its mailbox is claimed, and nobody answers there.
+        nowhere = MailServer("127.0.0.1", 1, "none", "nobody", "env:PATH")
+        give_account(connection, paused, "sender@example.com", nowhere, (nowhere, "INBOX"))
     return Tenants(main, resends, paused, late, now, tuple(taken))
 
 

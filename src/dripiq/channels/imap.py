@@ -12,11 +12,11 @@ import imaplib
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from imap_tools import BaseMailBox, ImapToolsError, MailBox, MailBoxStartTls, MailBoxUnencrypted
+from imap_tools import BaseMailBox, ImapToolsError, MailBox, MailboxLoginError, MailBoxStartTls, MailBoxUnencrypted
 
 from dripiq.channels.base import Secret
 from dripiq.domain.errors import ConfigurationError
@@ -106,16 +106,29 @@ class ImapMailbox:
         if self._open is None:
             box = self._kind(self._host, self._port, timeout=self._timeout)
             try:
-                box.login(self._username, self._password.get_secret_value(), initial_folder=None)
-                box.client.select(f'"{self._folder}"')
-                _, kept = box.client.response("PERMANENTFLAGS")
-                _check_keeps_keywords(kept)
+                self._log_in(box)
+                self._enter(box)
             except BaseException:
                 with suppress(Exception):
                     box.client.logout()
                 raise
             self._open = box
         return self._open
+
+    def _log_in(self, box: BaseMailBox) -> None:
+        password = self._password.get_secret_value()
+        try:
+            box.login(self._username, password, initial_folder=None)
+        except MailboxLoginError as error:
+            said = _words(error.command_result[1], hide=password)  # it is kept and shown
+            raise MailboxError(f"The server refuses the log-in of {self._username}{said}.") from None
+
+    def _enter(self, box: BaseMailBox) -> None:
+        status, said = box.client.select(f'"{self._folder}"')
+        if status != "OK":
+            raise MailboxError(f"The server does not open the folder {self._folder}{_words(said)}.")
+        _, kept = box.client.response("PERMANENTFLAGS")
+        _check_keeps_keywords(kept)
 
     def _fetch(self, box: BaseMailBox, uid: str) -> bytes | None:
         """The mail; None where it is gone, or too large (which is marked, so that it is said once)."""
@@ -141,6 +154,14 @@ def _check_keeps_keywords(kept: list[bytes | None]) -> None:
             "The mailbox keeps no keywords, so what was read in it cannot be marked. Forward its mail to another, or to Inbound Parse.",
             code="mailbox_keeps_no_keywords",
         )
+
+
+def _words(said: Iterable[object], *, hide: str | None = None) -> str:
+    """What a server says, for a sentence's end, without what is to be hidden."""
+    text = b" ".join(part for part in said if isinstance(part, bytes)).decode(errors="replace")
+    shown = text.replace(hide, "***") if hide else text
+    words = "".join(letter for letter in shown if letter.isprintable())[:200].strip(" .")
+    return f": {words}" if words else ""
 
 
 class _speaking:  # noqa: N801  # a context, used as a verb

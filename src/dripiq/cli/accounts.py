@@ -71,7 +71,7 @@ def set_(
 
 @app.command()
 def show(sender: SenderArgument, tenant: TenantOption, as_json: JsonOption = False) -> None:
-    """Show a sender's account; of passwords, where they lie."""
+    """Show a sender's account (of passwords, where they lie), when its mailbox was read, and why not where that failed."""
     from dripiq.domain.accounts import MailServer
     from dripiq.engine.pause_sender import find_address
     from dripiq.engine.register import find_tenant
@@ -93,11 +93,15 @@ def show(sender: SenderArgument, tenant: TenantOption, as_json: JsonOption = Fal
         server = MailServer(row.imap_host, row.imap_port, row.imap_security, row.imap_username, row.imap_secret)
         imap = (server, row.imap_folder)
     shown = _account(smtp, imap)
+    if imap is not None:
+        state = {"read_at": row.imap_read_at, "next_read_at": row.imap_due_at}
+        shown["imap"] |= {**state, "failures": row.imap_failures, "error": row.imap_error}
     if as_json:
         show_json({"sender": address, "account": shown})
         return
     rows = [{"for": name, **part} for name, part in shown.items() if part is not None]
-    show_table(rows, ("for", "host", "port", "security", "user", "password", "folder"), title=f"Account of {address}")
+    columns = ("for", "host", "port", "security", "user", "password", "folder", "read_at", "next_read_at", "error")
+    show_table(rows, columns, title=f"Account of {address}")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """`dripiq doctor`: what is wrong with the settings, the database, the mail server and a domain's records, and what to do about it?"""
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,7 +62,8 @@ def doctor(
 
     names = [stored_value(each.strip().rstrip("."), Channel.EMAIL, SuppressionScope.DOMAIN) for each in domain or ()]
     settings = load_settings()
-    found = [*_settings(settings), *_database(), *_mail_server(settings)]
+    variables, in_database = _database()
+    found = [*_settings(settings, variables), *in_database, *_mail_server(settings)]
     records = TextRecords(settings.dns_server) if domain else None
     for name in names if records is not None else ():
         named = selector or (["s1", "s2"] if _over_sendgrid(settings) else [])
@@ -81,7 +83,8 @@ def _show(found: Iterable[Finding]) -> None:
             say(f'        publish  {finding.name}.  TXT  "{finding.value}"')
 
 
-def _settings(settings: "Settings") -> Iterator[Finding]:
+def _settings(settings: "Settings", named: AbstractSet[str]) -> Iterator[Finding]:
+    """`named`: variables in which passwords of senders' own accounts lie."""
     from datetime import UTC, datetime
 
     from dripiq.channels.sendgrid_events import verify_signature
@@ -91,6 +94,8 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
 
     known = [f"DRIPIQ_{name}".upper() for name in Settings.model_fields]
     for name in unknown_settings():
+        if name in named:
+            continue
         said = f"There is no such setting{did_you_mean(name, known)}."
         yield Finding(name, Level.WARNING, "unknown_setting", said)
     url = settings.public_url
@@ -120,14 +125,30 @@ def _settings(settings: "Settings") -> Iterator[Finding]:
             yield Finding("webhook key", Level.FAULT, error.error_code, error.message)
 
 
-def _database() -> Iterator[Finding]:
+def _database() -> tuple[set[str], list[Finding]]:
+    """The variables that senders' accounts name, and what is to be said of the database and what is in it."""
     from dripiq.cli.opening import open_database
+    from dripiq.db.session import connect
+    from dripiq.repositories.mailboxes import find_failing_mailboxes
+    from dripiq.repositories.sender_accounts import find_variables
 
     try:
-        with open_database():
-            yield Finding("database", Level.OK, "database", "It answers, and fits this version.")
+        with open_database() as (_, database), connect(database.engine) as connection:
+            named, failing = find_variables(connection), find_failing_mailboxes(connection)
     except DripiqError as error:
-        yield Finding("database", Level.FAULT, error.error_code, error.message)
+        return set(), [Finding("database", Level.FAULT, error.error_code, error.message)]
+    return named, [
+        Finding("database", Level.OK, "database", "It answers, and fits this version."),
+        *(
+            Finding(
+                f"mailbox of {mailbox.from_email}",
+                Level.FAULT,
+                "mailbox_not_read",
+                f"{mailbox.imap_error} ({mailbox.imap_host}; tried {mailbox.imap_failures} times)",
+            )
+            for mailbox in failing
+        ),
+    ]
 
 
 def _mail_server(settings: "Settings") -> Iterator[Finding]:

@@ -143,7 +143,7 @@ def _hand_over(settings: "Settings", mail: "OutgoingMessage", account: "Account 
 
 @app.command("list")
 def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
-    """List a tenant's senders: who may send, who is paused and why, and how many mails bounced or were complained of."""
+    """List a tenant's senders: who may send, who is paused and why, whose own mailbox is not read and why, and how many mails bounced or were complained of."""
     from sqlalchemy.orm import Session
 
     from dripiq.config.environment import load_settings
@@ -151,6 +151,7 @@ def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
     from dripiq.domain.sender_health import Rates
     from dripiq.engine.register import find_tenant
     from dripiq.repositories import EmailSenderIdentityRepository
+    from dripiq.repositories.mailboxes import read_mailbox_errors
     from dripiq.repositories.senders import read_rates
     from dripiq.wiring import tolerance_of
 
@@ -160,8 +161,12 @@ def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
         with as_tenant(connection, owner.id), Session(connection) as session:
             found = EmailSenderIdentityRepository(session, owner.id).list(limit=1000)
             rates = read_rates(connection, owner.id, tolerance, now)
+            unread = read_mailbox_errors(connection, owner.id)
             senders = [
-                _sender(sender) | _standing(sender, rates.get(sender.id, Rates(0, 0, 0))) for sender in found.items
+                _sender(sender)
+                | _standing(sender, rates.get(sender.id, Rates(0, 0, 0)))
+                | {"mailbox_error": unread.get(sender.id)}
+                for sender in found.items
             ]
     senders.sort(key=lambda sender: str(sender["email"]))
     if as_json:
@@ -173,7 +178,7 @@ def list_(tenant: TenantOption, as_json: JsonOption = False) -> None:
             "state": "paused" if sender["paused_at"] else sender["status"],
             "bounced": f"{sender['bounced']} ({sender['bounce_rate']:.1%})",
             "complained": f"{sender['complained']} ({sender['complaint_rate']:.2%})",
-            "why": sender["pause_note"] or sender["pause_reason"],
+            "why": "; ".join(filter(None, (sender["pause_note"] or sender["pause_reason"], sender["mailbox_error"]))),
         }
         for sender in senders
     ]

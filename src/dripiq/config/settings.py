@@ -148,6 +148,10 @@ class Settings(BaseSettings):
     imap_folder: str = Field(
         default="INBOX", pattern=r'^[^"\\\r\n]{1,200}$', description="The folder that is read, and no other."
     )
+    mailbox_period: Seconds = Field(
+        default=timedelta(minutes=1),
+        description="How often a mailbox that a sender has of its own is read, by one of all workers, in seconds.",
+    )
 
     public_url: str | None = Field(
         default=None, description="The API's address as recipients reach it, for links in messages, and as Twilio does."

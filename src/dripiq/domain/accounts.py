@@ -4,11 +4,14 @@ A sender may have a mailbox of its own. Passwords are named by reference only (`
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 SECURITIES: Final = ("starttls", "tls", "none")
 REFERENCE: Final = "^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 """A reference to a secret, as the database checks it."""
+LONGEST_REST: Final = timedelta(hours=1)
+"""A mailbox that was not read is tried at least as often as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +47,8 @@ class Mailbox:
     sender_id: str
     imap: MailServer
     folder: str
+
+
+def rest(period: timedelta, failures: int) -> timedelta:
+    """How long a mailbox is left alone that was not read so many times in a row: longer each time, up to an hour (or `period`, where that is more)."""
+    return max(period, min(LONGEST_REST, period * (1 << min(failures, 12))))

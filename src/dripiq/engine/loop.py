@@ -34,9 +34,6 @@ from dripiq.repositories.queue import find_next_due
 
 logger = logging.getLogger(__name__)
 
-OWN_MAILBOXES_PAUSE = 60.0
-"""Seconds between looks into the mailboxes that senders have of their own."""
-
 PRUNE_EVERY = 100
 """Rounds of upkeep from one pruning to the next."""
 
@@ -56,6 +53,7 @@ class Pace:
         poll: the longest it waits for work without a signal; also how often it looks where no signal can reach it.
         upkeep: how often it looks for what has to be put right.
         keep_months: how many full months of events are kept before the current one; None keeps all.
+        mailbox_period: how often a mailbox that a sender has of its own is read, by whichever worker.
         tolerance: what a sender's bounces and complaints may come to before it is paused; None pauses none.
         listen_url: a direct libpq URL for LISTEN; None behind a transaction pooler, where `poll` alone serves.
     """
@@ -63,6 +61,7 @@ class Pace:
     share: Share = field(default_factory=Share)
     poll: timedelta = timedelta(seconds=5)
     upkeep: timedelta = timedelta(seconds=10)
+    mailbox_period: timedelta = timedelta(minutes=1)
     listen_url: str | None = None
     keep_months: int | None = None
     tolerance: Tolerance | None = None
@@ -78,7 +77,9 @@ class Worker:
         self._mailbox = mailbox
         self._pace = pace
         self._reader = (
-            MailboxReader(outbox.database, outbox.clock, own_mailboxes) if own_mailboxes is not None else None
+            MailboxReader(outbox.database, outbox.clock, own_mailboxes, pace.mailbox_period)
+            if own_mailboxes is not None
+            else None
         )
         self._stopping = asyncio.Event()
         self._news = {"act": asyncio.Event(), "normalise": asyncio.Event()}
@@ -202,13 +203,10 @@ class Worker:
 
     async def _read_own_mailboxes(self, reader: MailboxReader) -> None:
         async def work() -> int:
-            self.done["fetched"] += await reader.read()
+            self.done["fetched"] += await reader.read(self._stopping.is_set)
             return 0
 
-        async def wait() -> float:
-            return OWN_MAILBOXES_PAUSE
-
-        await self._repeat("senders' mailboxes", work, wait)
+        await self._repeat("senders' mailboxes", work, self._poll_only)
         await asyncio.to_thread(reader.close)
 
     async def fetch(self) -> int:

@@ -1,65 +1,160 @@
 """What came into the mailboxes that senders have of their own?
 
-Each is opened, read and closed in turn, a few beside each other in threads of their own: one that is away or refuses is said in a line, and holds up nobody.
+Each is read by one worker at a time, once a period however many workers there are: providers count log-ins. A claim is a lease, so what a dead worker held is
+read by another when that has run out. A few are read beside each other, in threads of their own, and the next is claimed when one of these is free. A mailbox
+that is away or refuses is tried ever more rarely, says why, and holds up nobody.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dripiq.channels.imap import ImapMailbox, MailboxError
-from dripiq.domain.accounts import Mailbox
+from dripiq.domain.accounts import Mailbox, rest
 from dripiq.domain.errors import DripiqError
 from dripiq.engine.arrive import arrive_for
 from dripiq.engine.clock import Clock
-from dripiq.repositories.sender_accounts import find_mailboxes
+from dripiq.engine.translation import is_about_data
+from dripiq.repositories.mailboxes import (
+    ClaimedMailbox,
+    Reading,
+    claim_mailboxes,
+    find_mailbox_tenants,
+    record_readings,
+)
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 4
-"""Mailboxes read beside each other, in threads that nothing else waits for."""
+AT_ONCE = 8
+"""Mailboxes that a worker reads beside each other, in threads that nothing else waits for."""
+LEASE = timedelta(minutes=5)
+"""How long a mailbox may be a worker's. Half of it is for taking mails; a server that hangs is given up well within the other half. Two that read the same
+mailbox nevertheless do no harm: a mail is archived once."""
 
 Opener = Callable[[Mailbox], ImapMailbox]
 """Opens a sender's mailbox."""
 
 
-class MailboxReader:
-    """Reads the mailboxes of all tenants' senders, again and again."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a thread found: how many mails were archived, and why no more (None: all was read)."""
 
-    def __init__(self, database: Engine, clock: Clock, opener: Opener) -> None:
-        self._database, self._clock, self._opener = database, clock, opener
+    claimed: ClaimedMailbox
+    archived: int
+    error: str | None
+
+
+class MailboxReader:
+    """Reads the mailboxes of all tenants' senders, each once in `period`."""
+
+    def __init__(
+        self, database: Engine, clock: Clock, opener: Opener, period: timedelta = timedelta(minutes=1)
+    ) -> None:
+        self._database, self._clock, self._opener, self._period = database, clock, opener, period
         self._threads = ThreadPoolExecutor(AT_ONCE, "mailbox")
 
-    async def read(self) -> int:
-        """Archive what is new in each; how many mails. Each mail is marked there once that is committed, and so is one that is no business of ours."""
+    async def read(self, stopping: Callable[[], bool] = lambda: False) -> int:
+        """Read what is due until nothing is, or until `stopping`; how many mails were archived.
+
+        Each mail is marked in the mailbox once it is committed here, and so is one that is no business of ours.
+        """
         loop = asyncio.get_running_loop()
-        mailboxes = await asyncio.to_thread(self._find)
-        return sum(
-            await asyncio.gather(*(loop.run_in_executor(self._threads, self._read, mailbox) for mailbox in mailboxes))
-        )
+        archived, reading = 0, set[asyncio.Future[_Read | None]]()
+        try:
+            while True:
+                if not stopping():
+                    for claimed in await asyncio.to_thread(self._claim, AT_ONCE - len(reading)):
+                        reading.add(loop.run_in_executor(self._threads, self._read, claimed, stopping))
+                if not reading:
+                    return archived
+                done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+                found = [read for future in done if (read := future.result()) is not None]
+                await asyncio.to_thread(self._record, found)
+                archived += sum(read.archived for read in found)
+        finally:
+            if reading:
+                await asyncio.wait(reading)
 
     def close(self) -> None:
-        """Let go of the threads; what is being read is finished."""
+        """Let go of the threads."""
         self._threads.shutdown(cancel_futures=True)
 
-    def _find(self) -> Sequence[Mailbox]:
-        with self._database.connect() as connection:
-            return find_mailboxes(connection)
+    def _claim(self, free: int) -> list[ClaimedMailbox]:
+        """As many as there are threads free, those that have been due for longest first."""
+        claimed: list[ClaimedMailbox] = []
+        with self._database.begin() as connection:
+            now = self._clock.now(connection)
+            tenants = find_mailbox_tenants(connection, now, free)
+        for tenant_id in tenants:
+            with self._database.begin() as connection:
+                now = self._clock.now(connection)
+                room = free - len(claimed)
+                claimed += claim_mailboxes(connection, tenant_id, now=now, until=now + LEASE, limit=room)
+            if len(claimed) == free:
+                break
+        return claimed
 
-    def _read(self, mailbox: Mailbox) -> int:
-        archived = 0
+    def _record(self, found: Sequence[_Read]) -> None:
+        for tenant_id in sorted({read.claimed.mailbox.tenant_id for read in found}):
+            own = [read for read in found if read.claimed.mailbox.tenant_id == tenant_id]
+            with self._database.begin() as connection:
+                now = self._clock.now(connection)
+                readings = [
+                    Reading(
+                        read.claimed,
+                        # Counted from its claim, so that the period is one however long the reading takes.
+                        read.claimed.claimed_at + self._period
+                        if read.error is None
+                        else now + rest(self._period, read.claimed.failures + 1),
+                        read.error,
+                    )
+                    for read in own
+                ]
+                record_readings(connection, tenant_id, readings, now)
+
+    def _read(self, claimed: ClaimedMailbox, stopping: Callable[[], bool]) -> _Read | None:
+        """In a thread. None where it was the database that failed: the lease is left to run out."""
+        archived, error = 0, None
         try:
-            box = self._opener(mailbox)
-            try:
+            for new in self._take(claimed.mailbox, stopping):
+                archived += new
+        except (MailboxError, DripiqError) as failed:
+            error = str(failed)
+            logger.warning("%s: %s", _said(claimed), error)
+        except Exception as failed:  # what one mailbox holds must not keep the others waiting
+            if isinstance(failed, SQLAlchemyError) and not (isinstance(failed, DBAPIError) and is_about_data(failed)):
+                logger.warning("%s (the database: %s)", _said(claimed), type(failed).__name__)
+                return None
+            error = f"Reading it failed ({type(failed).__name__}); the worker's log says where."
+            logger.exception("%s", _said(claimed))
+        return _Read(claimed, archived, error)
+
+    def _take(self, mailbox: Mailbox, stopping: Callable[[], bool]) -> Iterator[bool]:
+        """Archive and mark what is new, while there is time; of each mail, whether it was archived."""
+        ends = time.monotonic() + LEASE.total_seconds() / 2
+        box = self._opener(mailbox)
+        try:
+            more = True
+            while more:
+                more = False
                 for uid, raw in box.new():
                     with self._database.begin() as connection:
-                        archived += arrive_for(connection, mailbox.tenant_id, raw, self._clock.now(connection))
+                        new = arrive_for(connection, mailbox.tenant_id, raw, self._clock.now(connection))
                     box.mark(uid)
-            finally:
-                box.close()
-        except (MailboxError, DripiqError) as error:
-            logger.warning("the mailbox of sender %s (%s) is not read: %s", mailbox.sender_id, mailbox.imap.host, error)
-        return archived
+                    yield new
+                    if stopping() or time.monotonic() > ends:
+                        return
+                    more = True
+        finally:
+            box.close()
+
+
+def _said(claimed: ClaimedMailbox) -> str:
+    return f"the mailbox of sender {claimed.mailbox.sender_id} ({claimed.mailbox.imap.host}) is not read"

@@ -1,35 +1,36 @@
 """Which senders have an account of their own?"""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from dripiq.domain.accounts import Mailbox, MailServer
+from dripiq.domain.accounts import MailServer
 from dripiq.schema.ids import new_id
 
 WRITE_ACCOUNT = text(
     """
     INSERT INTO dripiq_app.sender_accounts (
         tenant_id, id, sender_identity_id, smtp_host, smtp_port, smtp_security, smtp_username, smtp_secret,
-        imap_host, imap_port, imap_security, imap_username, imap_secret, imap_folder, created_at, updated_at
+        imap_host, imap_port, imap_security, imap_username, imap_secret, imap_folder, imap_due_at, created_at, updated_at
     )
     VALUES (
         :tenant_id, :id, :sender_id, :smtp_host, :smtp_port, :smtp_security, :smtp_username, :smtp_secret,
-        :imap_host, :imap_port, :imap_security, :imap_username, :imap_secret, :imap_folder, :now, :now
+        :imap_host, :imap_port, :imap_security, :imap_username, :imap_secret, :imap_folder, :now, :now, :now
     )
     ON CONFLICT (tenant_id, sender_identity_id) DO UPDATE
     SET smtp_host = excluded.smtp_host, smtp_port = excluded.smtp_port, smtp_security = excluded.smtp_security,
         smtp_username = excluded.smtp_username, smtp_secret = excluded.smtp_secret, imap_host = excluded.imap_host,
         imap_port = excluded.imap_port, imap_security = excluded.imap_security, imap_username = excluded.imap_username,
-        imap_secret = excluded.imap_secret, imap_folder = excluded.imap_folder, updated_at = excluded.updated_at
+        imap_secret = excluded.imap_secret, imap_folder = excluded.imap_folder, imap_due_at = excluded.imap_due_at,
+        imap_read_at = NULL, imap_failures = 0, imap_error = NULL, updated_at = excluded.updated_at
     """
 )
 
 READ_ACCOUNT = text(
     """
-    SELECT smtp_host, smtp_port, smtp_security, smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret, imap_folder
+    SELECT smtp_host, smtp_port, smtp_security, smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret, imap_folder,
+        imap_due_at, imap_read_at, imap_failures, imap_error
     FROM dripiq_app.sender_accounts
     WHERE tenant_id = :tenant_id AND sender_identity_id = :sender_id
     """
@@ -39,12 +40,11 @@ DELETE_ACCOUNT = text(
     "DELETE FROM dripiq_app.sender_accounts WHERE tenant_id = :tenant_id AND sender_identity_id = :sender_id"
 )
 
-FIND_MAILBOXES = text(
+FIND_VARIABLES = text(
     """
-    SELECT tenant_id, sender_identity_id, imap_host, imap_port, imap_security, imap_username, imap_secret, imap_folder
-    FROM dripiq_app.sender_accounts
-    WHERE imap_host IS NOT NULL
-    ORDER BY tenant_id, id
+    SELECT smtp_secret AS secret FROM dripiq_app.sender_accounts WHERE smtp_secret LIKE 'env:%'
+    UNION
+    SELECT imap_secret FROM dripiq_app.sender_accounts WHERE imap_secret LIKE 'env:%'
     """
 )
 
@@ -87,17 +87,9 @@ def delete_account(connection: Connection, tenant_id: str, sender_id: str) -> bo
     return connection.execute(DELETE_ACCOUNT, {"tenant_id": tenant_id, "sender_id": sender_id}).rowcount > 0
 
 
-def find_mailboxes(connection: Connection) -> Sequence[Mailbox]:
-    """The mailboxes of all tenants' senders."""
-    return [
-        Mailbox(
-            row.tenant_id,
-            row.sender_identity_id,
-            MailServer(row.imap_host, row.imap_port, row.imap_security, row.imap_username, row.imap_secret),
-            row.imap_folder,
-        )
-        for row in connection.execute(FIND_MAILBOXES)
-    ]
+def find_variables(connection: Connection) -> set[str]:
+    """The variables in which all tenants' senders' passwords lie."""
+    return {secret.removeprefix("env:") for secret in connection.execute(FIND_VARIABLES).scalars()}
 
 
 _FIELDS = ("host", "port", "security", "username", "secret")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Required, TypedDict
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, false, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, false, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from dripiq.domain.accounts import REFERENCE
@@ -93,7 +93,8 @@ class NewEmailSenderIdentity(TypedDict, total=False):
 class SenderAccount(TenantKeyed, Base):
     """A sender's own account: over which server its mail leaves, and where its replies come in (`imap_…`: all of them, or none).
 
-    Secrets are references (`env:NAME`, `file:PATH`). A reference says what a worker reads, so a tenant's own role may not write it.
+    `imap_due_at`: when the mailbox is read next, or until when a worker reads it. `imap_error`: why it was not read when it was tried last, `imap_failures`
+    times in a row. Secrets are references (`env:NAME`, `file:PATH`). A reference says what a worker reads, so a tenant's own role may not write it.
     """
 
     __tablename__ = "sender_accounts"
@@ -123,6 +124,10 @@ class SenderAccount(TenantKeyed, Base):
     imap_username: Mapped[str | None]
     imap_secret: Mapped[str | None]
     imap_folder: Mapped[str | None]
+    imap_due_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=92)
+    imap_read_at: Mapped[datetime | None] = mapped_column(sort_order=93)
+    imap_failures: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), sort_order=94)
+    imap_error: Mapped[str | None] = mapped_column(sort_order=95)
 
     tenant: Mapped["Tenant"] = relationship(back_populates="sender_accounts", viewonly=True)
     sender_identity: Mapped["EmailSenderIdentity"] = relationship(back_populates="account", viewonly=True)
