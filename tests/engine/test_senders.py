@@ -107,7 +107,6 @@ def test_contacts_are_dealt_out_among_the_senders_that_may_send_as_the_preview_s
     chosen = senders_of(crowd)
     share = Counter(sender for sender, _ in chosen.values())
     assert set(share) == {crowd.sender_id, second, third}
-    assert min(share.values()) > 3
     assert {choice for _, choice in chosen.values()} == {"turn"}
     crowd.work()
     crowd.clock.pass_(days=2)

@@ -15,8 +15,9 @@ from sqlalchemy import Engine, event
 from dripiq.db.session import make_engine
 from dripiq.engine.faults import watch_statements
 from tests.engine.campaign_machine import Campaigns
+from tests.engine.campaign_world import settle_neighbour
 
-EXAMPLES = int(os.environ.get("DRIPIQ_TEST_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("DRIPIQ_TEST_EXAMPLES", "16"))
 
 
 def connect(url: str) -> Engine:
@@ -37,6 +38,7 @@ def campaigns(database: str) -> Iterator[type[Campaigns]]:
         pass
 
     Bound.workers, Bound.others = workers, others
+    Bound.neighbour_id = settle_neighbour(others)
     yield Bound
     workers.dispose()
     others.dispose()

@@ -1,6 +1,10 @@
 """What a person who takes hold of a campaign, or of a tenant's sending, can rely on."""
 
+from dataclasses import replace
+
+from dripiq.db.session import make_engine
 from dripiq.domain.states import SuppressionScope
+from dripiq.engine.faults import watch_statements
 from dripiq.engine.steer import pause, pause_sending, resume, resume_sending, stop
 from dripiq.engine.suppress import suppress
 from tests.engine.conftest import ONE_MAIL, World, email_plan
@@ -46,6 +50,26 @@ def test_a_stopped_campaign_never_sends_and_its_action_is_canceled(world: World)
     assert world.mails() == []
     assert world.campaign().status == "stopped"
     assert world.value("SELECT status FROM dripiq_app.scheduled_actions") == "canceled"
+
+
+def test_a_campaign_that_is_stopped_while_its_send_is_being_prepared_leaves_no_message_behind(world: World) -> None:
+    world.enroll(ONE_MAIL)
+    campaign_id = world.campaign().id
+
+    def reached(point: str) -> None:
+        if point == "dispatch.prepare:READ_SENDS:after":
+            with world.database.begin() as connection:
+                stop(connection, world.tenant_id, [campaign_id], now=world.clock.time)
+
+    workers = make_engine(world.database.url.render_as_string(hide_password=False))
+    try:
+        watch_statements(workers, reached)
+        replace(world, database=workers).work()
+    finally:
+        workers.dispose()
+    assert world.campaign().status == "stopped"
+    assert world.rows("SELECT status FROM dripiq_app.outbound_messages WHERE status <> 'skipped'") == []
+    assert world.mails() == []
 
 
 def test_a_stop_that_the_caller_rolls_back_has_not_happened(world: World) -> None:

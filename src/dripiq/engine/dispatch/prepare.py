@@ -4,7 +4,7 @@ One transaction for the batch: the gates are passed or the send is held, put off
 is rendered and stored as `queued`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -28,7 +28,7 @@ from dripiq.engine.react import answer
 from dripiq.engine.threads import read_threads
 from dripiq.repositories.outbox import Draft, Stored, insert_prepared
 from dripiq.repositories.preparing import read_sends, read_tenant
-from dripiq.repositories.queue import ClaimedAction, Lease, PutBack, put_back
+from dripiq.repositories.queue import ClaimedAction, Lease, PutBack, lock_leased, put_back
 from dripiq.repositories.sending_lock import lock_shared
 from dripiq.repositories.standing import lock_campaigns
 from dripiq.schema.ids import new_ids
@@ -118,8 +118,10 @@ def prepare(
     # Campaigns, then actions, then messages, over all channels: only what turns out to be in doubt goes back after its message was looked at.
     back = unserved + [each for one in judged for each in one.back]
     back += _settle_with_campaigns(connection, lease.tenant_id, judged, now)
+    # Who stops a campaign from here on waits, and sees its message; what was stopped before is prepared no more.
+    held = lock_leased(connection, lease, [row.action_id for row in rows], now)
     put_back(connection, lease, back, now)
-    return {one.batch.channel: _store(connection, one, track, replies) for one in judged}
+    return {one.batch.channel: _store(connection, one, held, track, replies) for one in judged}
 
 
 def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judged:
@@ -174,9 +176,11 @@ def _judge(connection: Connection, batch: _Batch, rows: Sequence[Any]) -> _Judge
     return judged
 
 
-def _store(connection: Connection, judged: _Judged, track: Track | None, replies: ReplyAddresses | None) -> list[Ready]:
-    """Store what may leave as `queued`."""
-    batch, drafts = judged.batch, judged.drafts
+def _store(
+    connection: Connection, judged: _Judged, held: Container[str], track: Track | None, replies: ReplyAddresses | None
+) -> list[Ready]:
+    """Store what may leave as `queued`, as far as the lease still holds it."""
+    batch, drafts = judged.batch, [each for each in judged.drafts if each[0].action_id in held]
     stored: dict[str, Stored] = {}
     for provider in {batch.provider, batch.own_provider or batch.provider}:
         theirs = [each for _, each, _ in drafts if _provider_of(batch, each) == provider]
