@@ -76,7 +76,8 @@ def test_start_days_and_tick_are_as_asked(dripiq: Dripiq, plan: Path) -> None:
     ("arguments", "code"),
     [
         (("--contacts", "people.csv", "--count", "3"), "usage"),
-        (("--start", "tomorrow"), "start"),
+        (("--start", "tomorrow"), "usage"),
+        (("--start", "9999-12-31"), "usage"),
         (("--tick", "1h"), "tick"),
         (("--behaviour", "broken.json"), "behaviour"),
         (("--behaviour", "list.json"), "behaviour"),

@@ -34,6 +34,11 @@ def test_what_is_not_understood_is_told_in_the_form_that_was_asked_for(as_proces
         ),
         ("campaign list --tenant Acme --limit 0", "Invalid value for '--limit': it must be 1 or more."),
         ("campaign list --tenant Acme --limit x", "Invalid value for '--limit': it must be a whole number."),
+        ("db partitions drop --keep-months 99999999999", "Invalid value for '--keep-months': it must be 1200 at most."),
+        (
+            "replay --since 0001-01-01T00:00+14:00",
+            "Invalid value for --since: '0001-01-01T00:00+14:00' is not in the years 1970 to 2199.",
+        ),
         ("plan simulate p.json --open 1.5", "Invalid value for '--open': it must be 1 at most."),
     ],
 )
@@ -41,7 +46,7 @@ def test_a_value_that_does_not_fit_is_told_with_its_place_and_how_it_must_be(
     dripiq: Dripiq, command: str, said: str
 ) -> None:
     people, programs = dripiq(*command.split()), dripiq(*command.split(), "--json")
-    path = " ".join(command.split()[:2])
+    path = command.partition(" --")[0].removesuffix(" p.json").removesuffix(" nonsense")
     assert (people.code, people.out) == (2, "")
     assert people.err.startswith(f"Error: {said}\nUsage: dripiq {path} [OPTIONS]")
     assert people.err.endswith(f"\n`dripiq {path} --help` explains it.\n")
@@ -65,6 +70,7 @@ def test_an_argument_that_is_no_text_is_refused(as_process: Dripiq) -> None:
         ("doctor --domain no_domain", 2, "'no_domain' is no domain."),
         ("plan rollback --tenant Acme --plan zzz", 2, "'zzz' is neither a file nor the hash of a plan"),
         ("senders account set kim@acme.example.com --tenant Acme --smtp-host h --imap-port 44", 2, "Without a host"),
+        ("senders add kim@acme.example.com --tenant Acme", 5, "is a sender of the tenant already (verified)"),
         ("senders pause kim@acme.example.com --tenant Acme", 0, "--tenant Acme lets it send again."),
     ],
 )

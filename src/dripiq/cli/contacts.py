@@ -141,7 +141,7 @@ def refuse_bad_rows(contents: "ContactFile", undone: str, *, quiet: bool) -> Non
     if not quiet:
         _list_bad(contents.bad)
     raise InputError(
-        f"{bad} of {count} rows {'is' if bad == 1 else 'are'} bad, so nothing was {undone}.",
+        f"{bad} of {many(count, 'row')} {'is' if bad == 1 else 'are'} bad, so nothing was {undone}.",
         code="bad_rows",
         facts={"rows": count, "bad": [asdict(row) for row in contents.bad]},
     )
@@ -183,7 +183,7 @@ def _list_bad(bad: "Sequence[BadRow]") -> None:
     for row in bad[:SHOWN]:
         note(f"line {row.line}: {row.reason}")
     if len(bad) > SHOWN:
-        note(f"… and {len(bad) - SHOWN} more bad rows; --json lists all")
+        note(f"… and {many(len(bad) - SHOWN, 'more bad row')}; --json lists all")
 
 
 def _list_duplicates(duplicates: "Sequence[Duplicate]") -> None:

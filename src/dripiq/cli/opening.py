@@ -95,11 +95,15 @@ def open_sending(tenant: str) -> "Iterator[tuple[Connection, str]]":
             yield connection, owner.id
 
 
+YEARS = range(1970, 2200)
+"""Times beyond these are slips of the hand, and some reckon out of what a date can be."""
+
+
 def read_time(given: str, option: str) -> datetime:
     """A time as typed (ISO 8601; UTC where it has no offset), in UTC.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is none, or lies where nobody's campaigns do.
     """
     try:
         found = datetime.fromisoformat(given.strip())
@@ -107,6 +111,8 @@ def read_time(given: str, option: str) -> datetime:
         raise typer.BadParameter(
             f"{given!r} is no time: write it as 2026-03-05T08:30 (in UTC) or 2026-03-05T08:30+01:00.", param_hint=option
         ) from None
+    if not YEARS.start <= found.year < YEARS.stop:
+        raise typer.BadParameter(f"{given!r} is not in the years {YEARS.start} to {YEARS.stop - 1}.", param_hint=option)
     return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 

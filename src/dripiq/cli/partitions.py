@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The months of events: list them, make them ahead, drop old ones.", invoke_without_command=True)
 
 MOST_MONTHS = 120
+MOST_KEPT = 1200
 
 
 @app.callback()
@@ -76,7 +77,13 @@ def drop(
     ] = None,
     keep_months: Annotated[
         int | None,
-        typer.Option("--keep-months", metavar="N", min=0, help="Keep the current month and N full months before it."),
+        typer.Option(
+            "--keep-months",
+            metavar="N",
+            min=0,
+            max=MOST_KEPT,
+            help="Keep the current month and N full months before it.",
+        ),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Do it; without it, what would go is only shown.")] = False,
     as_json: JsonOption = False,

@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dripiq.cli.contacts import read_contacts, refuse_bad_rows
-from dripiq.cli.opening import read_file
+from dripiq.cli.opening import read_file, read_time
 from dripiq.cli.output import JsonOption, note, say, show_json, show_table
 from dripiq.cli.plan_file import checked_plan
 from dripiq.domain.errors import InputError
@@ -113,7 +113,15 @@ def _script(
 
     plan = checked_plan(file, quiet=quiet)
     people = made_people(count or PEOPLE) if contacts is None else _people(contacts, quiet=quiet)
-    return Script(plan, people, seed, behaviour, START if start is None else _instant(start), days, _duration(tick))
+    return Script(
+        plan,
+        people,
+        seed,
+        behaviour,
+        START if start is None else read_time(start, "--start").replace(microsecond=0),
+        days,
+        _duration(tick),
+    )
 
 
 def _people(path: str, *, quiet: bool) -> "Sequence[ContactRow]":
@@ -136,14 +144,6 @@ def _behaviour(path: str | None, rates: dict[str, float | None]) -> "Behaviour":
         if not isinstance(document, dict):
             raise InputError(f"{path} must hold one JSON object.", code="behaviour", facts={"file": path})
     return read_behaviour({**document, **{name: rate for name, rate in rates.items() if rate is not None}})
-
-
-def _instant(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"--start {text!r} is no time: write it as 2026-01-05T09:00Z.", code="start") from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
 
 
 def _duration(text: str | None) -> timedelta | None:

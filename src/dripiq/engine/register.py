@@ -91,7 +91,7 @@ def register_sender(
     Raises:
         InputError: `invalid_email`, `ambiguous_user`.
         NotFoundError: `unknown_user`.
-        ConflictError: the tenant has that sender already, and there is nothing to verify.
+        ConflictError: `sender_exists`: the tenant has that sender already, and there is nothing to verify.
     """
     address = normalise_email(email)
     answer_to = normalise_email(reply_to) if reply_to is not None else None
@@ -104,6 +104,12 @@ def register_sender(
         if there is not None and verified and there.validation_status is not ValidationStatus.VERIFIED:
             sender = senders.update(there.id, {"validation_status": verdict, "last_validated_at": now})
             assert sender is not None
+        elif there is not None:
+            raise ConflictError(
+                f"{address} is a sender of the tenant already ({there.validation_status}): `dripiq senders list --tenant …` shows it.",
+                code="sender_exists",
+                facts={"sender": address, "validation_status": str(there.validation_status)},
+            )
         else:
             sender = senders.create(
                 {
