@@ -284,7 +284,7 @@ def test_a_process_frozen_before_the_hand_over_sends_nothing_stale(monkeypatch: 
 
 def test_kept_connections_are_used_again_and_never_more_than_allowed() -> None:
     async def main() -> None:
-        async with HttpProvider().listening() as provider, sending(provider.url, connections=4) as sender:
+        async with HttpProvider().listening() as provider, sending(provider.url, connections=4, timeout=60.0) as sender:
             batch = mails(200)
             halves = await asyncio.gather(sender.send(batch[:100]), sender.send(batch[100:]))
             outcomes = [outcome for half in halves for outcome in half]
