@@ -128,32 +128,10 @@ _MARKER = re.compile(
     rf"\{{\{{[ \t]*(?P<path>(?:{'|'.join(ROOTS)})(?![A-Za-z0-9_])(?:\.{_NAME})*)[ \t]*"
     r"(?:\|[ \t]*default:[ \t]*\"(?P<default>[^\"{}%\\]*)\"[ \t]*)?\}\}|\{\{|\{%"
 )
-_RESERVED = frozenset(
-    [
-        "true",
-        "false",
-        "nil",
-        "null",
-        "empty",
-        "blank",
-        "and",
-        "or",
-        "contains",
-        "not",
-        "in",
-        "offset",
-        "limit",
-        "reversed",
-        "cols",
-        "continue",
-        "with",
-        "for",
-        "as",
-        "if",
-        "else",
-        "required",
-    ]
-)
+_RESERVED = frozenset((
+    "true", "false", "nil", "null", "empty", "blank", "and", "or", "contains", "not", "in", "offset", "limit", "reversed", "cols", "continue",
+    "with", "for", "as", "if", "else", "required",
+))  # fmt: skip
 
 
 def _plain_parts(template: str) -> tuple[str | _Output, ...] | None:
