@@ -11,10 +11,12 @@ from sqlalchemy import text
 
 from dripiq.channels.base import Outcome, OutgoingMessage, Sender, Verdict
 from dripiq.channels.folder import FolderSender
-from dripiq.domain.states import Channel
+from dripiq.domain.sender_health import Rates
+from dripiq.domain.states import Channel, SuppressionType
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.loop import Pace, Worker
 from dripiq.engine.pause_sender import pause_troubled
+from dripiq.repositories.senders import read_rates
 from dripiq.repositories.standing import lock_campaigns
 from dripiq.schema.ids import new_id
 from tests.engine.conftest import ONE_MAIL, World, email_plan
@@ -31,6 +33,27 @@ class Texts:
 
     async def send(self, batch: Sequence[OutgoingMessage]) -> list[Outcome]:
         return [Outcome(message.id, Verdict.ACCEPTED, f"SM{message.id}", "201") for message in batch]
+
+    async def close(self) -> None: ...
+
+
+class Refusing:
+    """Refuses some of what it is given, each with its code, and takes the rest."""
+
+    provider, channel, capacity, timeout = "refusing", Channel.EMAIL, 10, timedelta(seconds=1)
+
+    def __init__(self, *codes: str) -> None:
+        self._codes = list(codes)
+
+    async def send(self, batch: Sequence[OutgoingMessage]) -> list[Outcome]:
+        return [self._answer(message.id) for message in batch]
+
+    def _answer(self, id: str) -> Outcome:
+        if not self._codes:
+            return Outcome(id, Verdict.ACCEPTED, f"id-{id}", "250")
+        code = self._codes.pop()
+        nobody = code.endswith(" 5.1.1")
+        return Outcome(id, Verdict.PERMANENT, code=code, closes=SuppressionType.BOUNCE if nobody else None)
 
     async def close(self) -> None: ...
 
@@ -68,6 +91,26 @@ def test_texts_that_bounce_are_not_held_against_the_sender_of_mail(crowd: World)
     crowd.work()
     crowd.clock.pass_(minutes=1)
     assert pause_troubled(crowd.database, crowd.clock, TOLERANCE) == 0
+
+
+def test_who_is_refused_as_an_unknown_mailbox_counts_as_one_that_bounced_each_message_once(crowd: World) -> None:
+    def rates() -> Rates:
+        with crowd.database.connect() as connection:
+            return read_rates(connection, crowd.tenant_id, TOLERANCE, crowd.clock.time)[crowd.sender_id]
+
+    crowd.enroll(ONE_MAIL)
+    crowd.work(crowd.worker(Refusing(*["550 5.1.1"] * 3, *["550 5.7.1"] * 4)))
+    assert rates() == Rates(46, 3, 0)  # what is refused for what it says, or for who sends it, counts as nothing
+    (known, *_) = crowd.rows("SELECT id FROM dripiq_app.outbound_messages WHERE error_code = '550 5.1.1'")
+    crowd.receive({"event": "bounce", "type": "bounce", "status": "5.1.1", "message": known.id})
+    crowd.work()
+    assert rates() == Rates(46, 3, 0)
+    crowd.clock.pass_(minutes=1)
+    assert pause_troubled(crowd.database, crowd.clock, TOLERANCE) == 1
+    note = crowd.value("SELECT pause_note FROM dripiq_app.email_sender_identities")
+    assert note.startswith("3 of 46 mails bounced")
+    resume(crowd, crowd.sender_id)
+    assert rates() == Rates(0, 0, 0)
 
 
 def test_late_complaints_about_mails_from_before_a_resume_pause_nobody_again(crowd: World) -> None:

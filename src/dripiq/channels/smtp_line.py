@@ -20,6 +20,7 @@ import aiosmtplib
 
 from dripiq.channels.base import Secret, Verdict, one_line
 from dripiq.channels.smtp_replies import Replies
+from dripiq.domain.sender_health import NOBODY
 
 MAILS_PER_CONNECTION = 100
 """A connection is replaced after this many: servers commonly close it at 100 or soon after."""
@@ -31,9 +32,6 @@ _AUTH_CODES = frozenset({530, 534, 535, 538})
 _CLOSING = 421
 _OURS = _AUTH_CODES | {_CLOSING}
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
-_NOBODY = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
-"""No such mailbox, no such system, no address at all, moved without a trace (RFC 3463, section 3.2), no mail taken there (RFC 7505). 5.1.0 says too little;
-5.1.7 and 5.1.8 speak of the sender."""
 
 
 class Security(StrEnum):
@@ -286,7 +284,7 @@ def refusal(reply: aiosmtplib.SMTPResponse) -> tuple[Verdict, str]:
 
 def _names_nobody(reply: aiosmtplib.SMTPResponse) -> bool:
     enhanced = _ENHANCED.match(reply.message)
-    return enhanced is not None and enhanced[0] in _NOBODY
+    return enhanced is not None and enhanced[0] in NOBODY
 
 
 def code_of(reply: aiosmtplib.SMTPResponse) -> str:

@@ -15,6 +15,11 @@ LEAST_COMPLAINTS: Final = 2
 """One complaint alone is no share: at the fewest sends it would be 1 %."""
 
 
+NOBODY: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10"})
+"""What a server says of a recipient that nobody is behind: no such mailbox, no such system, no address at all, moved without a trace (RFC 3463, section
+3.2), no mail taken there (RFC 7505). 5.1.0 says too little; 5.1.7 and 5.1.8 speak of the sender. Refused so at the hand-over, a mail has bounced."""
+
+
 class PauseReason(StrEnum):
     """Why a sender is paused."""
 
@@ -54,7 +59,8 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What became of a sender's mails in the window: how many left, how many bounced for good, of how many somebody complained."""
+    """What became of a sender's mails in the window: how many left or were refused as to nobody, how many of them bounced for good (the refused ones, too), of
+    how many somebody complained."""
 
     sent: int
     bounced: int

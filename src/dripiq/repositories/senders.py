@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from dripiq.domain.rotation import Turn
-from dripiq.domain.sender_health import LEAST_COMPLAINTS, PauseReason, Rates, Tolerance
+from dripiq.domain.sender_health import LEAST_COMPLAINTS, NOBODY, PauseReason, Rates, Tolerance
 
 READ_TURNS = text(
     """
@@ -43,34 +43,48 @@ FIND_TROUBLED_TENANTS = text(
         SELECT DISTINCT tenant_id FROM dripiq_app.email_sender_identities WHERE validation_status = 'verified' AND paused_at IS NULL
     ) AS owner
     JOIN LATERAL (
-        SELECT count(DISTINCT message.id) FILTER (WHERE event.event_type = 'bounced') AS bounced,
-            count(DISTINCT message.id) FILTER (WHERE event.event_type = 'spamreport') AS complained
-        FROM dripiq_app.message_events AS event
-        JOIN dripiq_app.outbound_messages AS message ON message.tenant_id = event.tenant_id AND message.id = event.outbound_message_id
-        JOIN dripiq_app.email_sender_identities AS sender
-            ON sender.tenant_id = event.tenant_id AND sender.id = message.sender_identity_id AND sender.paused_at IS NULL
-            AND message.channel = 'email' AND message.sent_at > greatest(:since, sender.rates_since)
-        WHERE event.tenant_id = owner.tenant_id AND event.event_type IN ('bounced', 'spamreport')
-            AND event.event_at > :since AND event.event_at <= :now
-        GROUP BY sender.id
+        SELECT count(DISTINCT told.message_id) FILTER (WHERE told.what <> 'spamreport') AS bounced,
+            count(DISTINCT told.message_id) FILTER (WHERE told.what = 'spamreport') AS complained
+        FROM (
+            SELECT sender.id AS sender_id, message.id AS message_id, event.event_type AS what
+            FROM dripiq_app.message_events AS event
+            JOIN dripiq_app.outbound_messages AS message ON message.tenant_id = event.tenant_id AND message.id = event.outbound_message_id
+            JOIN dripiq_app.email_sender_identities AS sender
+                ON sender.tenant_id = event.tenant_id AND sender.id = message.sender_identity_id AND sender.paused_at IS NULL
+                AND message.channel = 'email' AND message.sent_at > greatest(:since, sender.rates_since)
+            WHERE event.tenant_id = owner.tenant_id AND event.event_type IN ('bounced', 'spamreport')
+                AND event.event_at > :since AND event.event_at <= :now
+            UNION ALL
+            SELECT sender.id, message.id, 'refused'
+            FROM dripiq_app.outbound_messages AS message
+            JOIN dripiq_app.email_sender_identities AS sender
+                ON sender.tenant_id = message.tenant_id AND sender.id = message.sender_identity_id AND sender.paused_at IS NULL
+                AND message.updated_at > greatest(:since, sender.rates_since)
+            WHERE message.tenant_id = owner.tenant_id AND message.status = 'failed' AND message.updated_at > :since AND message.updated_at <= :now
+                AND message.channel = 'email' AND message.sent_at IS NULL AND split_part(message.error_code, ' ', 2) = ANY (CAST(:nobody AS text[]))
+        ) AS told
+        GROUP BY told.sender_id
     ) AS bad ON bad.bounced >= :least_bounces OR bad.complained >= :least_complaints
     ORDER BY owner.tenant_id
     """
 )
-"""Finds out whose senders may have to be paused: bounces and complaints are few, so what was sent is counted for these alone."""
+"""Finds out whose senders may have to be paused: bounces, complaints and refusals are few, so what was sent is counted for these alone."""
 
 READ_RATES = text(
     """
     WITH recent AS MATERIALIZED (
-        SELECT sender_identity_id, sent_at FROM dripiq_app.outbound_messages
-        WHERE tenant_id = :tenant_id AND channel = 'email' AND created_at > CAST(:since AS timestamptz) - INTERVAL '1 day' AND sent_at <= :now
+        SELECT sender_identity_id, coalesce(sent_at, updated_at) AS at, sent_at IS NULL AS refused FROM dripiq_app.outbound_messages
+        WHERE tenant_id = :tenant_id AND channel = 'email' AND created_at > CAST(:since AS timestamptz) - INTERVAL '1 day'
+            AND (sent_at <= :now
+                OR (sent_at IS NULL AND status = 'failed' AND split_part(error_code, ' ', 2) = ANY (CAST(:nobody AS text[])) AND updated_at <= :now))
     )
-    SELECT sender.id, coalesce(sent.mails, 0) AS sent, coalesce(bad.bounced, 0) AS bounced, coalesce(bad.complained, 0) AS complained
+    SELECT sender.id, coalesce(sent.mails, 0) AS sent, coalesce(bad.bounced, 0) + coalesce(sent.refused, 0) AS bounced,
+        coalesce(bad.complained, 0) AS complained
     FROM dripiq_app.email_sender_identities AS sender
     LEFT JOIN (
-        SELECT own.id AS sender_id, count(*) AS mails
+        SELECT own.id AS sender_id, count(*) AS mails, count(*) FILTER (WHERE recent.refused) AS refused
         FROM recent JOIN dripiq_app.email_sender_identities AS own
-            ON own.tenant_id = :tenant_id AND own.id = recent.sender_identity_id AND recent.sent_at > greatest(:since, own.rates_since)
+            ON own.tenant_id = :tenant_id AND own.id = recent.sender_identity_id AND recent.at > greatest(:since, own.rates_since)
         GROUP BY own.id
     ) AS sent ON sent.sender_id = sender.id
     LEFT JOIN (
@@ -90,7 +104,8 @@ READ_RATES = text(
     """
 )
 """What was sent before a sender was resumed, or before the window, counts no more, nor what came of it. What was sent of late is read before it is
-parted by sender: joined to them first, all that each ever sent is looked through."""
+parted by sender: joined to them first, all that each ever sent is looked through. What was refused as to nobody was never sent, and counts as sent and as
+bounced when it was refused, which nothing writes anew; once an event tells that it left after all, it is one that was sent."""
 
 PAUSE_SENDERS = text(
     """
@@ -143,13 +158,15 @@ def find_troubled_tenants(connection: Connection, tolerance: Tolerance, now: dat
         "now": now,
         "least_bounces": tolerance.least_bounces,
         "least_complaints": LEAST_COMPLAINTS,
+        "nobody": sorted(NOBODY),
     }
     return list(connection.execute(FIND_TROUBLED_TENANTS, parameters).scalars())
 
 
 def read_rates(connection: Connection, tenant_id: str, tolerance: Tolerance, now: datetime) -> dict[str, Rates]:
     """What became of the mails of each of a tenant's senders in the window, since it was last resumed; by id."""
-    rows = connection.execute(READ_RATES, {"tenant_id": tenant_id, "since": now - tolerance.window, "now": now})
+    parameters = {"tenant_id": tenant_id, "since": now - tolerance.window, "now": now, "nobody": sorted(NOBODY)}
+    rows = connection.execute(READ_RATES, parameters)
     return {row.id: Rates(row.sent, row.bounced, row.complained) for row in rows}
 
 

@@ -29,6 +29,8 @@ class OutboundMessage(TenantKeyed, Base):
         Index(None, "tenant_id", "sender_identity_id"),
         # The few that a worker has in hand or may have lost, whatever the history: upkeep asks for them every few seconds.
         Index(None, "status", "updated_at", postgresql_where=text("status IN ('sending', 'in_doubt')")),
+        # Those that were refused: upkeep counts them against their senders.
+        Index(None, "tenant_id", "updated_at", postgresql_where=text("status = 'failed'")),
         Index(None, "to_address", postgresql_where=text("channel = 'sms'")),
         belongs_to("contact_campaigns", "contact_campaign_id"),
         may_lose("email_sender_identities", "sender_identity_id"),
