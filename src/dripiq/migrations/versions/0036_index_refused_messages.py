@@ -4,8 +4,8 @@ from alembic import op
 
 from dripiq.migrations.indexes import Index, build_in_revision
 
-revision = "0035"
-down_revision = "0034"
+revision = "0036"
+down_revision = "0035"
 branch_labels = None
 depends_on = None
 
