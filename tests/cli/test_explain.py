@@ -50,7 +50,10 @@ def test_what_keeps_a_message_is_said_with_what_helps(dripiq: Dripiq, ann: str, 
         connection.execute(text("UPDATE dripiq_app.email_sender_identities SET validation_status = 'pending'"))
     answer = dripiq("explain", "ann@example.com")
     assert "its sender is not verified" in answer.out
-    assert "dripiq senders add kim@acme.example.com --verified --tenant" in answer.out
+    assert "dripiq senders add kim@acme.example.com --verified --tenant Acme\n" in answer.out
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE dripiq_app.tenants SET name = 'Acme & Sons' WHERE id = :id"), {"id": acme})
+    assert "--verified --tenant 'Acme & Sons'\n" in dripiq("explain", "ann@example.com").out
 
 
 @pytest.mark.usefixtures("ann")

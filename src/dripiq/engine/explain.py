@@ -7,6 +7,7 @@ nothing. At the time given, the state is as of now: nothing else is taken to hap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import Connection
@@ -181,7 +182,7 @@ def _explain_one(
             _as_of_now(closed, sender),
             following,
             campaign=row.id,
-            tenant=about.tenant_id,
+            tenant=quote(str((about.tenant or {}).get("name") or about.tenant_id)),
             sender=sender.from_email if sender is not None else None,
             doubt=_doubt(switch),
         ),
