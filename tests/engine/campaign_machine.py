@@ -105,8 +105,7 @@ class Campaigns(RuleBasedStateMachine):
     @rule(deed=st.sampled_from(HOLDS), who=some)
     def act_held_at_the_last_moment(self, deed: str, who: frozenset[int]) -> None:
         """Nothing stands in the way, what begins passes the gates, and then somebody takes hold."""
-        for earlier in ("switch back", "resume sender", "lift", "resume", "enrol"):
-            self._hold(earlier, EVERYBODY)
+        self._begin()
         self._work(self._act, (LAST_MOMENT, deed, who), ["taken"])
 
     @rule(where=st.just(0) | numbers, deed=st.sampled_from(("die", "pause", "resume", "stop", "switch")), who=some)
@@ -118,6 +117,10 @@ class Campaigns(RuleBasedStateMachine):
     def keep_up(self, where: int, deed: str, who: frozenset[int]) -> None:
         """A worker puts right what broke, and may be cut in two."""
         self._work(self._keep_up, (where, deed, who) if where else None)
+
+    def _begin(self) -> None:
+        for deed in ("switch back", "resume sender", "lift", "resume", "enrol"):
+            self._hold(deed, EVERYBODY)
 
     def _work(self, round: Callable[[], None], cut: Cut | None, answers: list[str] | None = None) -> None:
         self.provider.answers = answers or ["taken"]

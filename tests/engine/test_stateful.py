@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 
 from dripiq.db.session import make_engine
 from dripiq.engine.faults import watch_statements
-from tests.engine.campaign_machine import Campaigns
+from tests.engine.campaign_machine_stories import Stories
 from tests.engine.campaign_world import settle_neighbour
 
 EXAMPLES = int(os.environ.get("DRIPIQ_TEST_EXAMPLES", "16"))
@@ -30,11 +30,11 @@ def connect(url: str) -> Engine:
 
 
 @pytest.fixture
-def campaigns(database: str) -> Iterator[type[Campaigns]]:
+def campaigns(database: str) -> Iterator[type[Stories]]:
     workers, others = connect(database), connect(database)
     watch_statements(workers, lambda point: Bound.reached(point))
 
-    class Bound(Campaigns):
+    class Bound(Stories):
         pass
 
     Bound.workers, Bound.others = workers, others
@@ -45,7 +45,7 @@ def campaigns(database: str) -> Iterator[type[Campaigns]]:
 
 
 @pytest.mark.timeout(0 if EXAMPLES > 20 else 300)
-def test_whatever_happens_in_whatever_order_nothing_is_twice_lost_or_stuck(campaigns: type[Campaigns]) -> None:
+def test_whatever_happens_in_whatever_order_nothing_is_twice_lost_or_stuck(campaigns: type[Stories]) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     chosen = settings(max_examples=EXAMPLES, stateful_step_count=25, suppress_health_check=checks)
     run_state_machine_as_test(campaigns, settings=chosen)
