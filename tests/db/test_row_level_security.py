@@ -518,10 +518,10 @@ def test_a_hosts_contact_is_enrolled_as_the_tenants_role(empty_database: str) ->
 @pytest.fixture
 def fresh_cluster() -> Iterator[str]:
     """A server without any of dripiq's roles."""
-    folder = Path(tempfile.mkdtemp(prefix="dripiq-roles-"))
-    folder.chmod(0o711)  # under root the server is another user's
-    with EmbeddedPostgres(folder / "home", settings={"fsync": "off"}) as url:
-        yield make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    with tempfile.TemporaryDirectory(prefix="dripiq-roles-") as folder:
+        Path(folder).chmod(0o711)  # under root the server is another user's
+        with EmbeddedPostgres(Path(folder) / "home", settings={"fsync": "off"}) as url:
+            yield make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
 def run(url: str, *statements: str) -> None:
