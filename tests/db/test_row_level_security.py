@@ -3,6 +3,7 @@
 `add_everything` fills every table for tenants A and B; statements here name no tenant unless they have to, as forgetful code would.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from dripiq.repositories import (
 )
 from dripiq.schema import Base
 from dripiq.schema.security import BOOKKEEPING, TENANT_ROLE, protected_tables
+from tests.conftest import RUN_FOLDER
 from tests.db.schema_rows import HOST_TABLES, NOW, add, add_everything, values_of
 from tests.db.test_repository_tenancy import COMMON, LOOK_UPS, SINGULAR, methods_of, rows_in
 from tests.engine.conftest import ONE_MAIL
@@ -518,7 +520,7 @@ def test_a_hosts_contact_is_enrolled_as_the_tenants_role(empty_database: str) ->
 @pytest.fixture
 def fresh_cluster() -> Iterator[str]:
     """A server without any of dripiq's roles."""
-    with tempfile.TemporaryDirectory(prefix="dripiq-roles-") as folder:
+    with tempfile.TemporaryDirectory(prefix="roles-", dir=os.environ[RUN_FOLDER]) as folder:
         Path(folder).chmod(0o711)  # under root the server is another user's
         with EmbeddedPostgres(Path(folder) / "home", settings={"fsync": "off"}) as url:
             yield make_url(url).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
