@@ -47,6 +47,10 @@ def test_addresses_domains_and_files_are_suppressed_listed_and_lifted(
         True,
     )
     assert dripiq("suppressions", "lift", "EXAMPLE.com", "--domain", "--tenant", "Acme").out == "Lifted: 1\n"
+    dripiq("suppress", "0|b@example.com", "0|c@example.com", "--tenant", "Acme")
+    first = dripiq("suppressions", "list", "--tenant", "Acme", "--limit", "1", "--json").json
+    onward = dripiq("suppressions", "list", "--tenant", "Acme", "--limit", "1", "--after", first["next"], "--json").json
+    assert [page["suppressions"][0]["value"] for page in (first, onward)] == ["0|b@example.com", "0|c@example.com"]
     nowhere = dripiq("suppressions", "list", "--tenant", "Acme", "--after", "kim", "--json")
     assert (nowhere.code, nowhere.error["code"]) == (2, "usage")
     file.write_text("\n")

@@ -97,7 +97,7 @@ def list_(
 
     given = about.strip().lower() if about is not None else None
     values = [given, domain_of(given)] if given is not None else None
-    place = after.split("|") if after else ["", "", ""]
+    place = after.rsplit("|", 2) if after else ["", "", ""]  # an address may hold one
     if len(place) != 3:
         raise typer.BadParameter(
             f"{after!r} is no place in the list: give what the page before named.", param_hint="--after"
