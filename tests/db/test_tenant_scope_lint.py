@@ -35,7 +35,7 @@ WHOSE_IS_IT = {
     "FIND_ORPHANS": "which tenants have messages in doubt",
     "FIND_OLD_DOUBTS": "which tenants' doubts are to be settled",
     "FIND_TROUBLED_TENANTS": "which tenants' senders bounce or are complained of; what to do is then asked tenant by tenant",
-    "FIND_HOLDING_TENANTS": "which tenants have a paused sender; what is held for it is then asked tenant by tenant",
+    "FIND_HOLDING_TENANTS": "which tenants hold sends for a paused sender; what is held is then asked tenant by tenant",
     "FIND_MAILBOX_TENANTS": "which tenants have mailboxes to read; these are then claimed tenant by tenant",
     "FIND_FAILING_MAILBOXES": "which mailboxes were not read, for who looks after the installation",
     "FIND_VARIABLES": "which variables of the workers senders' accounts name, for the same",

@@ -422,3 +422,17 @@ def test_what_is_held_for_a_paused_sender_goes_on_by_itself_once_another_sender_
     assert crowd.work().done["sends_released"] == 44  # the other plan has let go of its own
     assert (crowd.value(held), len(crowd.mails())) == (3, 47)
     assert crowd.rows("SELECT DISTINCT sender_identity_id FROM dripiq_app.outbound_messages") == [(other,)]
+
+
+def test_what_is_held_for_a_paused_sender_goes_on_once_that_sender_is_deleted(world: World) -> None:
+    other = add_sender(world, "second@example.com")
+    world.execute("UPDATE dripiq_app.email_sender_identities SET is_default = (id = :id)", id=other)
+    with world.database.begin() as connection:
+        enroll(connection, world.tenant_id, ONE_MAIL, world.contacts, sender_identity_id=world.sender_id, now=NOON)
+    pause(world, world.sender_id)
+    world.work()
+    held = "SELECT reason FROM dripiq_app.scheduled_actions WHERE status = 'held'"
+    assert world.value(held) == "sender_paused"
+    world.execute("DELETE FROM dripiq_app.email_sender_identities WHERE id = :id", id=world.sender_id)
+    assert world.work().done["sends_released"] == 1
+    assert (world.rows(held), len(world.mails())) == ([], 1)

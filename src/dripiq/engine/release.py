@@ -21,9 +21,9 @@ _REASONS = tuple(PAUSE_CODES.values())
 
 
 def release_reassigned(database: Engine, clock: Clock) -> int:
-    """Let what is held for a paused sender become due again where its sender is another; how many sends, of the tenants with a paused sender."""
+    """Let what is held for a paused sender become due again where its sender is another; how many sends, of all tenants."""
     with database.connect() as connection:
-        tenants = find_holding_tenants(connection)
+        tenants = find_holding_tenants(connection, _REASONS)
     released = 0
     for tenant_id in tenants:
         count = BATCH

@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 FIND_HOLDING_TENANTS = text(
-    "SELECT DISTINCT tenant_id FROM dripiq_app.email_sender_identities WHERE paused_at IS NOT NULL"
+    "SELECT DISTINCT tenant_id FROM dripiq_app.scheduled_actions WHERE status = 'held' AND reason = ANY (CAST(:reasons AS text[]))"
 )
+"""By what is held, not by who is paused: the paused sender may be gone."""
 
 READ_HELD_NODES = text(
     """
@@ -77,9 +78,9 @@ class NamedSender:
     answers: bool
 
 
-def find_holding_tenants(connection: Connection) -> list[str]:
-    """The tenants that have a paused sender."""
-    return sorted(connection.execute(FIND_HOLDING_TENANTS).scalars())
+def find_holding_tenants(connection: Connection, reasons: Iterable[str]) -> list[str]:
+    """The tenants with sends that are held for one of these reasons."""
+    return sorted(connection.execute(FIND_HOLDING_TENANTS, {"reasons": list(reasons)}).scalars())
 
 
 def read_held_nodes(connection: Connection, tenant_id: str, reasons: Iterable[str]) -> Sequence[Any]:

@@ -160,6 +160,8 @@ class ScheduledAction(TenantKeyed, Base):
         Index("idx_scheduled_actions_ready", "status", "run_at", postgresql_where=text("status = 'pending'")),
         Index(None, "tenant_id", "run_at", postgresql_where=text("status = 'pending'")),
         Index(None, "lease_until", postgresql_where=text("status = 'queued'")),
+        # What is held, and why: upkeep asks for it, and who lifts a reason releases it.
+        Index(None, "tenant_id", "reason", postgresql_where=text("status = 'held'")),
         Index(None, "tenant_id", "contact_campaign_id"),
         belongs_to("contact_campaigns", "contact_campaign_id"),
         one_of("action_type", ActionType),
