@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event, text
 
 from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.db.session import as_tenant
 from dripiq.domain.states import Channel, SuppressionScope, SuppressionType
+from dripiq.engine.dispatch import hand_over
 from dripiq.engine.enroll import enroll
 from dripiq.engine.suppress import suppress, unsubscribe
 from dripiq.repositories.sending_lock import lock_shared
@@ -212,3 +214,26 @@ def until(look: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not look():
         assert time.monotonic() < deadline
+
+
+def test_an_outcome_is_recorded_though_somebody_holds_the_campaign_of_another_at_the_refused_address(
+    waiting: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried for a while, and then written without that campaign's stop, which the gates make up for at its next send."""
+    monkeypatch.setattr(hand_over, "RECORD_PAUSES", (0.0,))
+    event.listen(waiting.database, "begin", lambda began: began.exec_driver_sql("SET LOCAL lock_timeout = '100ms'"))
+    ours, other = waiting.contacts[0], waiting.contacts[2]
+    waiting.execute("UPDATE dripiq_app.contact_campaigns SET status = 'stopped' WHERE contact_id = :id", id=ours)
+    waiting.enroll(ONE_MAIL, [ours])
+    with waiting.database.begin() as holder:
+        lock = "SELECT FROM dripiq_app.contact_campaigns WHERE contact_id = :id FOR NO KEY UPDATE"
+        holder.execute(text(lock), {"id": other})
+        waiting.work(waiting.worker(Refusing(closes=SuppressionType.BOUNCE)))  # type: ignore[arg-type]
+    statuses = "SELECT status FROM dripiq_app.outbound_messages WHERE contact_id = :id ORDER BY status"
+    assert waiting.rows(statuses, id=ours) == [("failed",), ("sent",)]
+    assert waiting.rows("SELECT value, type FROM dripiq_app.communication_suppressions") == [
+        ("c1@example.com", "bounce")
+    ]
+    waiting.clock.pass_(hours=80)
+    waiting.work()
+    assert ("c1@example.com", "stopped", "suppressed_bounce") in ends(waiting)

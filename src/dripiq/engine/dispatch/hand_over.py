@@ -134,7 +134,8 @@ def _outcome_of(ready: Ready, outcomes: Mapping[str, Outcome]) -> Outcome:
 
 
 async def _record_patiently(outbox: Outbox, lease: Lease, handed: Sequence[HandedOver]) -> None:
-    """Record outcomes, again and again while the database fails: what is known of a hand-over should not become a doubt."""
+    """Record outcomes, again and again while the database fails: what is known of a hand-over should not become a doubt. The last time without stopping
+    others' campaigns, which somebody may hold for long: the gates stop these."""
     for pause in RECORD_PAUSES:
         try:
             await asyncio.to_thread(_record, outbox, lease, handed)
@@ -142,7 +143,7 @@ async def _record_patiently(outbox: Outbox, lease: Lease, handed: Sequence[Hande
             await asyncio.sleep(pause)
         else:
             return
-    await asyncio.to_thread(_record, outbox, lease, handed)
+    await asyncio.to_thread(_record, outbox, lease, handed, stops_others=False)
 
 
 def _prepare(outbox: Outbox, lease: Lease) -> dict[Channel, list[Ready]]:
@@ -203,9 +204,9 @@ def _commit_part(outbox: Outbox, lease: Lease, sender: Sender, part: Sequence[Re
     return [(ready, attempts[ready.message.id]) for ready in ours if ready.message.id in attempts]
 
 
-def _record(outbox: Outbox, lease: Lease, handed: Sequence[HandedOver]) -> None:
+def _record(outbox: Outbox, lease: Lease, handed: Sequence[HandedOver], *, stops_others: bool = True) -> None:
     with outbox.database.begin() as connection:
-        record(connection, lease, handed, outbox.clock.now(connection))
+        record(connection, lease, handed, outbox.clock.now(connection), stops_others=stops_others)
 
 
 def _parts(ready: Sequence[Ready], size: int) -> Iterator[Sequence[Ready]]:

@@ -36,11 +36,17 @@ class HandedOver:
     outcome: Outcome | None
 
 
-def record(connection: Connection, lease: Lease, handed: Sequence[HandedOver], now: datetime) -> None:
+def record(
+    connection: Connection, lease: Lease, handed: Sequence[HandedOver], now: datetime, *, stops_others: bool = True
+) -> None:
     """Write the outcomes of a sub-batch and let the campaigns answer them; close whom a provider refused for good. The transaction has done nothing but
-    read so far."""
+    read so far.
+
+    Args:
+        stops_others: whoever else writes to a closed address is stopped at once, for which its campaign is locked, and not only by the gates at its next send.
+    """
     closed = {h.ready.campaign_id: s for h in handed if (s := _suppression(h, now)) is not None}
-    stops = _stops(connection, lease.tenant_id, closed, now)
+    stops = _stops(connection, lease.tenant_id, closed, now) if stops_others else {}
     campaigns = lock_campaigns(connection, lease.tenant_id, {*stops, *(h.ready.campaign_id for h in handed)})
     by_id = {campaign.id: campaign for campaign in campaigns}
     judged = [(h, _status_after(h, by_id)) for h in handed]
