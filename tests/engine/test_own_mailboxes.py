@@ -14,6 +14,7 @@ from dripiq.channels.imap import ImapMailbox
 from dripiq.config.environment import load_settings
 from dripiq.db.session import make_engine
 from dripiq.domain.accounts import LONGEST_REST, Mailbox, MailServer, rest
+from dripiq.engine import read_mailboxes
 from dripiq.engine.give_account import give_account
 from dripiq.engine.loop import Pace, Worker
 from dripiq.engine.read_mailboxes import AT_ONCE, LEASE, MailboxReader
@@ -211,6 +212,35 @@ def test_a_mailbox_that_hangs_and_one_that_refuses_hold_up_nobody_and_say_why(
     assert said.imap_error.startswith("The server refuses the log-in of ann: ")
     assert "hunter2" not in said.imap_error
     assert tuple(state(world, hanging)) == (False, 1, "The mailbox failed (abort).")
+
+
+def test_while_a_mailbox_hangs_the_others_are_read_each_period_and_it_is_not_begun_again(
+    world: World,
+    imap_port: int,
+    reader_of: Callable[[World, Opened], MailboxReader],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(read_mailboxes, "LOOKS_AGAIN", 0.05)
+    hanging = add_sender(world, "hangs@example.com")
+    opened, stopping = Opened(), asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        give(world, hanging, silent.getsockname()[1])
+        give(world, world.sender_id, imap_port)
+        reader = reader_of(world, opened)
+
+        async def live() -> None:
+            reading = asyncio.create_task(reader.read(stopping.is_set))
+            async with asyncio.timeout(PATIENCE):
+                for period in (1, 2, 3):
+                    while opened.count(world.sender_id) < period:
+                        await asyncio.sleep(0.02)
+                    world.clock.time += LEASE
+                stopping.set()
+                silent.accept()[0].close()
+                await reading
+
+        asyncio.run(live())
+    assert opened.count(hanging) == 1
 
 
 def test_a_mailbox_that_is_not_read_is_tried_ever_more_rarely_until_it_is_or_its_account_is_given_anew(

@@ -35,8 +35,10 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 8
 """Mailboxes that a worker reads beside each other, in threads that nothing else waits for."""
 LEASE = timedelta(minutes=5)
-"""How long a mailbox may be a worker's. Half of it is for taking mails; a server that hangs is given up well within the other half. Two that read the same
+"""How long a mailbox may be a worker's. Half of it is for taking mails; a server that says nothing is given up well within the other half. Two that read the same
 mailbox nevertheless do no harm: a mail is archived once."""
+LOOKS_AGAIN = 5.0
+"""Seconds: as often it is asked what else is due while mailboxes are read, so that one that takes its time holds up none that fall due meanwhile."""
 
 Opener = Callable[[Mailbox], ImapMailbox]
 """Opens a sender's mailbox."""
@@ -66,15 +68,18 @@ class MailboxReader:
         Each mail is marked in the mailbox once it is committed here, and so is one that is no business of ours.
         """
         loop = asyncio.get_running_loop()
-        archived, reading = 0, set[asyncio.Future[_Read | None]]()
+        archived, reading = 0, dict[asyncio.Future[_Read | None], str]()
         try:
             while True:
-                if not stopping():
+                if len(reading) < AT_ONCE and not stopping():
                     for claimed in await asyncio.to_thread(self._claim, AT_ONCE - len(reading)):
-                        reading.add(loop.run_in_executor(self._threads, self._read, claimed, stopping))
+                        if claimed.id not in reading.values():  # it hangs here, longer than its lease
+                            reading[loop.run_in_executor(self._threads, self._read, claimed, stopping)] = claimed.id
                 if not reading:
                     return archived
-                done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(reading, timeout=LOOKS_AGAIN, return_when=asyncio.FIRST_COMPLETED)
+                for future in done:
+                    del reading[future]
                 found = [read for future in done if (read := future.result()) is not None]
                 await asyncio.to_thread(self._record, found)
                 archived += sum(read.archived for read in found)
