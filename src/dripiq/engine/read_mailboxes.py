@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 8
 """Mailboxes that a worker reads beside each other, in threads that nothing else waits for."""
 LEASE = timedelta(minutes=5)
-"""How long a mailbox may be a worker's. Half of it is for taking mails; a server that says nothing is given up well within the other half. Two that read the same
-mailbox nevertheless do no harm: a mail is archived once."""
+"""How long a mailbox may be a worker's. Half of it is for taking mails; a server that says nothing is given up well within the other half. Two that read the
+same mailbox nevertheless do no harm: a mail is archived once."""
 LOOKS_AGAIN = 5.0
 """Seconds: as often it is asked what else is due while mailboxes are read, so that one that takes its time holds up none that fall due meanwhile."""
 
