@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dripiq.db.embedded import EmbeddedPostgres
 from dripiq.engine.enroll import enroll
+from dripiq.engine.pause_sender import resume_sender
 from dripiq.engine.steer import pause, pause_sending, resume, resume_sending
 from dripiq.engine.suppress import suppress
 from dripiq.schema.ids import new_id, new_ids
@@ -44,6 +45,9 @@ COUNT_DUE = text(
 )
 SOME_CAMPAIGNS = text(
     "SELECT id FROM dripiq_app.contact_campaigns WHERE tenant_id = :tenant AND status = :status ORDER BY updated_at DESC LIMIT 20"
+)
+PAUSED_SENDERS = text(
+    "SELECT id FROM dripiq_app.email_sender_identities WHERE tenant_id = :tenant AND paused_at IS NOT NULL"
 )
 HASTEN = text(
     "UPDATE dripiq_app.scheduled_actions SET run_at = clock_timestamp()"
@@ -194,6 +198,17 @@ class Scene:
 
     async def resume_some(self) -> None:
         await self._steer("resumes", "paused", resume)
+
+    async def resume_senders(self) -> None:
+        """So many bounce and complain that senders are paused again and again."""
+        for tenant in self.tenants:
+
+            def let_go(connection: Connection, tenant: str = tenant) -> None:
+                for sender_id in connection.execute(PAUSED_SENDERS, {"tenant": tenant}).scalars().all():
+                    resume_sender(connection, tenant, sender_id)
+                    self.tally["senders resumed"] += 1
+
+            await self.ask("looks at senders", let_go)
 
     async def _steer(self, name: str, status: str, act: Callable[..., Any]) -> None:
         tenant = self.chance.choice(self.tenants)

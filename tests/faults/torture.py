@@ -3,8 +3,8 @@
     python -m tests.faults.torture [--minutes N] [--seed N] [--workers N]          (make torture MINUTES=30 SEED=7)
 
 Workers and the API are killed and frozen, at any instant and at their points; PostgreSQL is ended in the mode `immediate`; the provider refuses, fails, hangs,
-cuts and keeps silent, and posts its events doubled, late and in no order; campaigns are paused and resumed, the kill switch is turned, addresses are
-suppressed, while contacts go on being enrolled. Then all of that stops, what is due is done, and the invariants are held.
+cuts and keeps silent, and posts its events doubled, late and in no order; campaigns and senders are paused and resumed, the kill switch is turned,
+addresses are suppressed, while contacts go on being enrolled. Then all of that stops, what is due is done, and the invariants are held.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from tests.faults.verdict import Verdict, Witnesses, judge
 
 EVERYTHING = {
     "kill": 5, "freeze": 5, "restart_postgres": 1, "enrol": 12, "pause_some": 2, "resume_some": 3, "switch": 1, "suppress_one": 3, "hasten": 4,
+    "resume_senders": 2,
 }  # fmt: skip
 """What happens, and how often beside the others."""
 MALICE = Malice(refused=0.05, failed=0.03, hung=0.01, unanswered=0.02, cut=0.03, dropped=0.03)
@@ -157,6 +158,7 @@ async def _calm(ordeal: Ordeal, scene: Scene) -> None:
             scene.trouble.append(f"not quiet after {PATIENCE:.0f} s: {await _waiting(scene)} things wait")
             return
         await scene.hasten()
+        await scene.resume_senders()
         for tenant in scene.tenants:
             await scene.ask("resumes", lambda c, t=tenant: resume(c, t, _paused(c, t)))  # type: ignore[misc]
         quiet = quiet + 1 if not scene.people.waiting and not await _waiting(scene) else 0
