@@ -23,7 +23,7 @@ listen = 127.0.0.1
 base_dir = {base}/run
 state_dir = {base}/state
 log_path = {base}/log
-ssl = no
+{tls}
 disable_plaintext_auth = no
 auth_failure_delay = 0
 mail_location = maildir:{base}/mail/%n
@@ -44,7 +44,8 @@ service imap-login {{
     port = {port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {tls_port}
+    ssl = yes
   }}
 }}
 service anvil {{
@@ -93,8 +94,8 @@ def wait_until(answers: Callable[[], bool], log: Path) -> None:
 
 
 @contextmanager
-def dovecot(base: Path, owner: pwd.struct_passwd) -> Iterator[int]:
-    """The port of a Dovecot that serves the mail in a base folder."""
+def dovecot(base: Path, owner: pwd.struct_passwd, certificate: Path | None = None, tls_port: int = 0) -> Iterator[int]:
+    """The port of a Dovecot that serves the mail in a base folder; with a certificate also over TLS, on a port of its own and by STARTTLS."""
     if DOVECOT is None:
         pytest.skip("Dovecot is not installed (Debian: apt-get install dovecot-imapd)")
     version = subprocess.run([DOVECOT, "--version"], capture_output=True, text=True, check=True).stdout
@@ -104,7 +105,8 @@ def dovecot(base: Path, owner: pwd.struct_passwd) -> Iterator[int]:
     users = ("dovecot", "dovecot", "dovenull") if mine.pw_uid == 0 else (mine.pw_name, mine.pw_name, mine.pw_name)
     chosen = free_port()
     config = base / "dovecot.conf"
-    values = {"base": base, "port": chosen, "uid": owner.pw_uid, "gid": owner.pw_gid}
+    tls = f"ssl = yes\nssl_cert = <{certificate}\nssl_key = <{certificate}" if certificate else "ssl = no"
+    values = {"base": base, "port": chosen, "uid": owner.pw_uid, "gid": owner.pw_gid, "tls": tls, "tls_port": tls_port}
     config.write_text(CONFIG.format(**values, internal=users[0], group=users[1], login=users[2]))
     server = subprocess.Popen([DOVECOT, "-F", "-c", str(config)])
     try:

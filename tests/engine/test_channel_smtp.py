@@ -4,21 +4,16 @@ import asyncio
 import datetime
 import email
 import email.policy
-import ipaddress
 import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
 from dripiq.channels import smtp_line
@@ -26,6 +21,7 @@ from dripiq.channels.base import Outcome, OutgoingMessage, Verdict
 from dripiq.channels.smtp import Security, SmtpSender
 from dripiq.domain.errors import ConfigurationError
 from dripiq.domain.states import Channel, SuppressionType
+from tests.engine.certificates import make_certificate, serving
 from tests.engine.smtp_server import Say, Server, answer, hang, hang_up, listening, ok
 
 
@@ -297,28 +293,9 @@ def test_a_login_that_fails_is_our_fault_and_shows_no_password() -> None:
 
 @pytest.fixture(scope="module")
 def tls_contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context with a self-made certificate for localhost, and a client's that trusts it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), start, start.replace(year=2120)
-        )
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder: Path = tmp_path_factory.mktemp("tls")
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "both.pem").write_bytes(pem + secret)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "both.pem")
-    return server, ssl.create_default_context(cadata=pem.decode())
+    """A server's context, and a client's that trusts it."""
+    certificate, trusting = make_certificate(tmp_path_factory.mktemp("tls"))
+    return serving(certificate), trusting
 
 
 @pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])

@@ -1,6 +1,8 @@
 """A reply that lies in a real mailbox ends its campaign; an out-of-office does not; what was taken is not taken again."""
 
 import asyncio
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -11,12 +13,14 @@ from imap_tools import MailBoxUnencrypted
 from pydantic import SecretStr
 
 from dripiq.channels.folder import FolderSender
-from dripiq.channels.imap import ImapMailbox, MailboxError
+from dripiq.channels.imap import ImapMailbox
+from dripiq.channels.imap_line import MailboxError
 from dripiq.domain.states import Channel
 from dripiq.engine.dispatch import Outbox
 from dripiq.engine.loop import Pace, Worker
+from tests.engine.certificates import make_certificate
 from tests.engine.conftest import World
-from tests.engine.dovecot import PATIENCE
+from tests.engine.dovecot import PATIENCE, base_folder, dovecot, free_port
 from tests.engine.test_receive import REMIND, stored, to_us
 
 
@@ -145,3 +149,73 @@ def test_a_wrong_password_a_server_that_is_away_and_a_folder_that_is_not_there_a
         )
         with pytest.raises(MailboxError, match=said):
             list(ours.new())
+
+
+@pytest.fixture(scope="module")
+def over_tls() -> Iterator[tuple[dict[str, int], ssl.SSLContext]]:
+    """A server's ports by security, and a client's context that trusts its certificate."""
+    with base_folder() as (base, owner):
+        certificate, trusting = make_certificate(base)
+        tls = free_port()
+        with dovecot(base, owner, certificate, tls) as plain:
+            yield {"tls": tls, "starttls": plain}, trusting
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_over_tls_a_mailbox_is_read_where_the_certificate_is_trusted_and_else_hears_no_password(
+    over_tls: tuple[dict[str, int], ssl.SSLContext], security: str
+) -> None:
+    ports, trusting = over_tls
+    told: list[str] = []
+
+    class Password(SecretStr):
+        def get_secret_value(self) -> str:
+            told.append("password")
+            return super().get_secret_value()
+
+    def mailbox(trust: ssl.SSLContext | None) -> ImapMailbox:
+        return ImapMailbox(
+            "localhost",
+            ports[security],
+            username="bob",
+            password=Password("secret"),
+            security=security,
+            tls_context=trust,
+        )
+
+    with pytest.raises(MailboxError, match="certificate is not trusted: self-signed certificate"):
+        list(mailbox(None).new())
+    assert told == []
+    known = mailbox(trusting)
+    assert list(known.new()) == []
+    known.close()
+
+
+@pytest.mark.parametrize("polite", [b"", b"* OK IMAP4rev1 ready\r\n"])
+def test_a_server_that_never_comes_to_an_end_is_given_up(polite: bytes) -> None:
+    """It sends a byte now and then, so that no single read is late; from its greeting on, or as an answer."""
+    ended = threading.Event()
+
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            try:
+                connection.sendall(polite)
+                while not ended.wait(0.02):
+                    connection.sendall(b"*")
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=trickle, args=(listener,))
+        server.start()
+        port = listener.getsockname()[1]
+        ours = ImapMailbox(
+            "127.0.0.1", port, username="ann", password=SecretStr("secret"), security="none", timeout=0.2
+        )
+        try:
+            with pytest.raises(MailboxError, match="not done after 1 s"):
+                list(ours.new())
+        finally:
+            ended.set()
+            server.join()

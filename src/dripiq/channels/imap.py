@@ -11,14 +11,16 @@ Over IMAP (RFC 9051), from one folder; folders of sent mail are never opened. Ru
 import imaplib
 import logging
 import re
+import ssl
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
-from imap_tools import BaseMailBox, ImapToolsError, MailBox, MailboxLoginError, MailBoxStartTls, MailBoxUnencrypted
+from imap_tools import BaseMailBox, ImapToolsError, MailboxLoginError
 
 from dripiq.channels.base import Secret
+from dripiq.channels.imap_line import Cutter, MailboxError, connect
 from dripiq.domain.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -28,13 +30,10 @@ KEYWORD = "$Dripiq"
 LOOKS_BACK = timedelta(days=30)
 """Older mail is left alone: a mailbox that is new to us may hold years of it."""
 BATCH = 50
+STEP = 4
+"""A step is connecting and looking, fetching one mail, marking one; a large mail takes its time."""
 
-_KINDS = {"tls": MailBox, "starttls": MailBoxStartTls, "none": MailBoxUnencrypted}
 _SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
-
-
-class MailboxError(Exception):
-    """The server is away, or refuses; it may be better later."""
 
 
 class ImapMailbox:
@@ -43,7 +42,8 @@ class ImapMailbox:
     Args:
         security: `tls`, `starttls` or `none`.
         max_bytes: larger mail is passed over, with a line in the log.
-        timeout: seconds that the server may take for one answer.
+        timeout: seconds that the server may say nothing; `STEP` times as long it may take for a step.
+        tls_context: trust other than the system's.
     """
 
     def __init__(
@@ -57,11 +57,13 @@ class ImapMailbox:
         folder: str = "INBOX",
         max_bytes: int = 35_000_000,
         timeout: float = 30.0,
+        tls_context: ssl.SSLContext | None = None,
     ) -> None:
-        self._kind, self._host, self._port = _KINDS[security], host, port
+        self._host, self._port, self._security, self._tls_context = host, port, security, tls_context
         self._username, self._password, self._folder = username, password, folder
         self._max_bytes, self._timeout = max_bytes, timeout
         self._open: BaseMailBox | None = None
+        self._cutter = Cutter()
 
     def new(self) -> Iterator[tuple[str, bytes]]:
         """The mails that were not marked yet, at most `BATCH`: UID and bytes as stored.
@@ -70,25 +72,25 @@ class ImapMailbox:
             MailboxError: the server is away, or refuses.
             ConfigurationError: `mailbox_keeps_no_keywords`: its mail cannot be marked.
         """
-        with _speaking(self):
+        with self._speaking():
             box = self._connected()
             box.client.noop()  # servers may tell an open folder's news only after a command
             since = (datetime.now(UTC) - LOOKS_BACK).strftime("%d-%b-%Y")
             uids = box.uids(f"UNKEYWORD {KEYWORD} UNDELETED SINCE {since}")[:BATCH]
         for uid in uids:
-            with _speaking(self):
+            with self._speaking():
                 raw = self._fetch(box, uid)
             if raw is not None:
                 yield uid, raw
 
     def mark(self, uid: str) -> None:
         """Mark a mail as archived. Raises MailboxError."""
-        with _speaking(self):
+        with self._speaking():
             self._store(self._connected(), uid)
 
     def wait(self, seconds: float) -> None:
         """Return when there may be news, after `seconds` at the latest. Raises MailboxError."""
-        with _speaking(self):
+        with self._speaking(seconds):
             box = self._connected()
             if "IDLE" in box.client.capabilities:
                 box.idle.wait(timeout=seconds)
@@ -99,12 +101,34 @@ class ImapMailbox:
         """Give up the connection."""
         box, self._open = self._open, None
         if box is not None:
-            with suppress(Exception):  # it may be gone already
+            with suppress(Exception), self._cutter.within(self._timeout):  # it may be gone already
                 box.client.logout()
+
+    @contextmanager
+    def _speaking(self, waits: float = 0.0) -> Iterator[None]:
+        """A step, beside `waits` seconds in which nothing is asked. Turns what a connection can raise into MailboxError, and gives the connection up: what
+        it was about to answer is unknown."""
+        try:
+            with self._cutter.within(waits + STEP * self._timeout):
+                yield
+        except Exception as error:
+            self.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                raise MailboxError(f"The server's certificate is not trusted: {error.verify_message}.") from None
+            if isinstance(error, imaplib.IMAP4.error | ImapToolsError | OSError):
+                raise MailboxError(f"The mailbox failed ({type(error).__name__}).") from None
+            raise
 
     def _connected(self) -> BaseMailBox:
         if self._open is None:
-            box = self._kind(self._host, self._port, timeout=self._timeout)
+            box = connect(
+                self._host,
+                self._port,
+                security=self._security,
+                timeout=self._timeout,
+                tls_context=self._tls_context,
+                opened=self._cutter.watch,
+            )
             try:
                 self._log_in(box)
                 self._enter(box)
@@ -162,19 +186,3 @@ def _words(said: Iterable[object], *, hide: str | None = None) -> str:
     shown = text.replace(hide, "***") if hide else text
     words = "".join(letter for letter in shown if letter.isprintable())[:200].strip(" .")
     return f": {words}" if words else ""
-
-
-class _speaking:  # noqa: N801  # a context, used as a verb
-    """Turns what a connection can raise into MailboxError, and gives the connection up: what it was about to answer is unknown."""
-
-    def __init__(self, mailbox: ImapMailbox) -> None:
-        self._mailbox = mailbox
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Exception):
-            self._mailbox.close()
-        if isinstance(error, imaplib.IMAP4.error | ImapToolsError | OSError):
-            raise MailboxError(f"The mailbox failed ({type(error).__name__}).") from None

@@ -15,7 +15,8 @@ import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from dripiq.channels.imap import ImapMailbox, MailboxError
+from dripiq.channels.imap import ImapMailbox
+from dripiq.channels.imap_line import MailboxError
 from dripiq.channels.inbound_readers import IMAP
 from dripiq.domain.sender_health import Tolerance
 from dripiq.engine.arrive import arrive

@@ -16,7 +16,8 @@ from datetime import timedelta
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from dripiq.channels.imap import ImapMailbox, MailboxError
+from dripiq.channels.imap import ImapMailbox
+from dripiq.channels.imap_line import MailboxError
 from dripiq.domain.accounts import Mailbox, rest
 from dripiq.domain.errors import DripiqError
 from dripiq.engine.arrive import arrive_for
