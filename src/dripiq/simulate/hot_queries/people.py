@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dripiq.repositories import campaign_reading, enrollment, explaining, previewing
+from dripiq.repositories import campaign_reading, enrollment, explaining, previewing, senders
 from dripiq.simulate.hot_queries.parameters import campaign_ids, column, drafts, fresh_ids, of_campaign, of_tenant
 from dripiq.simulate.hot_queries.query import HotQuery
 
@@ -13,6 +13,16 @@ ENROLLING: Final = (
         lambda s: of_tenant(s, contact_ids=column(s.campaigns, "contact_id")),
         ("pk_lead_point_of_contacts",),
         12,
+    ),
+    HotQuery(
+        "senders.READ_KEPT",
+        senders.READ_KEPT,
+        lambda s: of_tenant(s, contact_ids=column(s.campaigns, "contact_id")),
+        (
+            "contact_channel_unique|ix_contact_campaigns_contact_id",
+            "ix_outbound_messages_tenant_id_contact_campaign_id",
+        ),
+        40,
     ),
     HotQuery("enrollment.INSERT_DRAFTS", enrollment.INSERT_DRAFTS, drafts, ("contact_channel_unique",), 50),
     HotQuery(
