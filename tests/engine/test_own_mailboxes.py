@@ -245,6 +245,27 @@ def test_while_a_mailbox_hangs_the_others_are_read_each_period_and_it_is_not_beg
     assert opened.count(world.sender_id) >= 3
 
 
+def test_a_mailbox_that_hangs_does_not_hold_up_the_end_and_is_not_said_to_have_failed(
+    world: World, reader_of: Callable[[World, Opened], MailboxReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_mailboxes, "LOOKS_AGAIN", 0.05)
+    opened, stopping = Opened(), asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        give(world, world.sender_id, silent.getsockname()[1])
+        reader = reader_of(world, opened)
+
+        async def live() -> None:
+            reading = asyncio.create_task(reader.read(stopping.is_set))
+            while not opened:
+                await asyncio.sleep(0.02)
+            stopping.set()
+            async with asyncio.timeout(PATIENCE):  # shorter than what the server may say nothing for
+                assert await reading == 0
+
+        asyncio.run(live())
+    assert state(world, world.sender_id).imap_error is None
+
+
 def test_a_mailbox_that_is_not_read_is_tried_ever_more_rarely_until_it_is_or_its_account_is_given_anew(
     world: World,
     imap_port: int,

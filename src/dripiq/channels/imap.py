@@ -104,6 +104,10 @@ class ImapMailbox:
             with suppress(Exception), self._cutter.within(self._timeout):  # it may be gone already
                 box.client.logout()
 
+    def abandon(self) -> None:
+        """End what another thread does with it at once: there it is a MailboxError."""
+        self._cutter.cut()
+
     @contextmanager
     def _speaking(self, waits: float = 0.0) -> Iterator[None]:
         """A step, beside `waits` seconds in which nothing is asked. Turns what a connection can raise into MailboxError, and gives the connection up: what

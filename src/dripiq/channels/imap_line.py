@@ -36,7 +36,7 @@ class Cutter:
     def within(self, seconds: float) -> Iterator[None]:
         """Let a step take so long, and no longer. Raises MailboxError if it would."""
         over, cut = threading.Event(), threading.Event()
-        guard = threading.Thread(target=self._cut, args=(seconds, over, cut), name="mailbox guard", daemon=True)
+        guard = threading.Thread(target=self._cut_after, args=(seconds, over, cut), name="mailbox guard", daemon=True)
         guard.start()
         try:
             yield
@@ -48,14 +48,18 @@ class Cutter:
             over.set()
             guard.join()
 
-    def _cut(self, seconds: float, over: threading.Event, cut: threading.Event) -> None:
+    def cut(self) -> None:
+        """Cut the connection that there is; whoever reads on it, in another thread, finds it ended."""
+        if self._client is not None:
+            with suppress(OSError):  # it is gone already
+                # The plain socket's: that of TLS would take away what the other thread is reading with.
+                socket.socket.shutdown(self._client.socket(), socket.SHUT_RDWR)
+
+    def _cut_after(self, seconds: float, over: threading.Event, cut: threading.Event) -> None:
         while not over.wait(seconds):
             cut.set()
+            self.cut()
             seconds = 0.2  # it may be opened just now, or wrapped into TLS
-            if self._client is not None:
-                with suppress(OSError):  # it is gone already
-                    # The plain socket's: that of TLS would take away what the other thread is reading with.
-                    socket.socket.shutdown(self._client.socket(), socket.SHUT_RDWR)
 
 
 def connect(

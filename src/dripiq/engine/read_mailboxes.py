@@ -62,9 +62,10 @@ class MailboxReader:
     ) -> None:
         self._database, self._clock, self._opener, self._period = database, clock, opener, period
         self._threads = ThreadPoolExecutor(AT_ONCE, "mailbox")
+        self._open: set[ImapMailbox] = set()
 
     async def read(self, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Read what is due until nothing is, or until `stopping`; how many mails were archived.
+        """Read what is due until nothing is, or until `stopping`, when who says nothing is given up; how many mails were archived.
 
         Each mail is marked in the mailbox once it is committed here, and so is one that is no business of ours.
         """
@@ -79,6 +80,9 @@ class MailboxReader:
                 if not reading:
                     return archived
                 done, _ = await asyncio.wait(reading, timeout=LOOKS_AGAIN, return_when=asyncio.FIRST_COMPLETED)
+                if stopping() and not done:
+                    for box in tuple(self._open):
+                        box.abandon()
                 for future in done:
                     del reading[future]
                 found = [read for future in done if (read := future.result()) is not None]
@@ -126,12 +130,14 @@ class MailboxReader:
                 record_readings(connection, tenant_id, readings, now)
 
     def _read(self, claimed: ClaimedMailbox, stopping: Callable[[], bool]) -> _Read | None:
-        """In a thread. None where it was the database that failed: the lease is left to run out."""
+        """In a thread. None where it was the database that failed, or we that left: the lease is left to run out."""
         archived, error = 0, None
         try:
             for new in self._take(claimed.mailbox, stopping):
                 archived += new
         except (MailboxError, DripiqError) as failed:
+            if stopping():
+                return None
             error = str(failed)
             logger.warning("%s: %s", _said(claimed), error)
         except Exception as failed:  # what one mailbox holds must not keep the others waiting
@@ -146,6 +152,7 @@ class MailboxReader:
         """Archive and mark what is new, while there is time; of each mail, whether it was archived."""
         ends = time.monotonic() + LEASE.total_seconds() / 2
         box = self._opener(mailbox)
+        self._open.add(box)
         try:
             more = True
             while more:
@@ -159,6 +166,7 @@ class MailboxReader:
                         return
                     more = True
         finally:
+            self._open.discard(box)
             box.close()
 
 
