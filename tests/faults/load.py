@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 
 from dripiq.domain.accounts import MailServer
 from dripiq.domain.limits import Period
+from dripiq.domain.sender_health import PAUSE_CODES, PauseReason
 from dripiq.domain.states import Channel, LimitScope
 from dripiq.engine.claim import Share, claim
 from dripiq.engine.clock import DatabaseClock
@@ -60,6 +61,11 @@ LATE_PLAN = email_plan(
     {"id": "intro", "transitions": [{"on": "no_open", "to": "bump", "after": "PT12H"}]}, {"id": "bump"}
 )
 """Goes on for longer than a case: who is enrolled again while it does is passed over."""
+
+HOLD = text(
+    "UPDATE dripiq_app.scheduled_actions AS action SET status = 'held', reason = :reason FROM dripiq_app.contact_campaigns AS campaign"
+    " WHERE campaign.id = action.contact_campaign_id AND campaign.contact_id = :contact AND action.status = 'pending'"
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,9 @@ def settle(database: Engine, contacts: int = 24) -> Tenants:
         enroll(connection, paused, PLAN, held, now=now)
     with database.begin() as connection:
         pause_sending(connection, paused, reason="test")
+        # Its sender was another, which is paused: it goes on by itself.
+        of_another = {"contact": people[1], "reason": PAUSE_CODES[PauseReason.BOUNCE_RATE]}
+        assert connection.execute(HOLD, of_another).rowcount == 1
         # Nothing leaves from it, so nobody misses its mail server; its mailbox is claimed, and nobody answers there.
         nowhere = MailServer("127.0.0.1", 1, "none", "nobody", "env:PATH")
         give_account(connection, paused, "sender@example.com", nowhere, (nowhere, "INBOX"))
